@@ -1,0 +1,89 @@
+package plan
+
+import (
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// arenaSize is the address space reserved for a program. A page of it costs
+// memory only once it is used; the largest part are argv and environment, which
+// the kernel limits to 6 MiB (execve(2), Limits on size of arguments).
+const arenaSize = 16 << 20
+
+// arena is the memory that the children read: outside Go's heap, so that the
+// garbage collector neither scans, moves nor frees it.
+type arena struct {
+	mem  []byte
+	used int
+	full bool
+}
+
+func newArena() (*arena, error) {
+	mem, err := unix.Mmap(-1, 0, arenaSize, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
+	}
+	return &arena{mem: mem}, nil
+}
+
+func (a *arena) free() { _ = unix.Munmap(a.mem) }
+
+// alloc returns n zeroed bytes, aligned to 8. When the arena is full it marks it
+// so and returns its begin, which keeps the callers free of errors.
+func (a *arena) alloc(n int) unsafe.Pointer {
+	at := (a.used + 7) &^ 7
+	if n > len(a.mem)-at {
+		a.full = true
+		return unsafe.Pointer(&a.mem[0])
+	}
+	a.used = at + n
+	return unsafe.Pointer(&a.mem[at])
+}
+
+// room is for kernel structures that are filled in by hand.
+func (a *arena) room(n int) []byte {
+	if n > len(a.mem)-a.used-8 {
+		a.full = true
+		return make([]byte, n)
+	}
+	return unsafe.Slice((*byte)(a.alloc(n)), n)
+}
+
+// bytes copies b and returns its address.
+func (a *arena) bytes(b []byte) uint64 {
+	to := a.room(len(b) + 1)
+	copy(to, b)
+	return address(&to[0])
+}
+
+// str copies s with a NUL behind it and returns its address.
+func (a *arena) str(s string) uint64 {
+	to := a.room(len(s) + 1)
+	copy(to, s)
+	return address(&to[0])
+}
+
+// strs makes the array of pointers that execve(2) takes.
+func (a *arena) strs(list []string) uint64 {
+	room := a.room(8 * (len(list) + 1))
+	ptrs := unsafe.Slice((*uint64)(unsafe.Pointer(&room[0])), len(list)+1)
+	for i, s := range list {
+		ptrs[i] = a.str(s)
+	}
+	return address(&room[0])
+}
+
+// word reserves the place of a result.
+func (a *arena) word() uint64 { return address((*uint64)(a.alloc(8))) }
+
+// address is where v lies, for a structure of the kernel. Only memory of the
+// arena may be named so: anything else moves or goes away.
+func address[T any](v *T) uint64 { return uint64(uintptr(unsafe.Pointer(v))) }
+
+// at is the memory at an address of the arena.
+func (a *arena) at(addr uint64) unsafe.Pointer {
+	return unsafe.Pointer(&a.mem[addr-address(&a.mem[0])])
+}

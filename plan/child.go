@@ -1,0 +1,220 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options are how a plan is run, as against what it does.
+type Options struct {
+	Image   int  // memfd of the static init, for ExecInit
+	Verbose bool // children write each step to stderr as they begin it
+	Timing  bool // children note the time at which they begin each step
+}
+
+// Child is the part of a plan that init and command run, ready to be started.
+type Child struct {
+	wiring
+	plan    Plan
+	arena   *arena
+	args    *cloneArgs
+	first   *op
+	machine *machine
+	times   uint64
+
+	PID      int // of init, in the launcher's pid namespace; 0 before Start
+	PIDFD    int // close-on-exec
+	Terminal int // master of the pty, once OpenTerminal has run; else -1
+}
+
+// ErrGone is what Await returns when init ended without a word: it was killed.
+var ErrGone = errors.New("init ended unexpectedly")
+
+// Prepare lowers the children's steps of a plan. Nothing is started yet.
+func Prepare(pl Plan, o Options) (c *Child, err error) {
+	c = &Child{plan: pl, PIDFD: -1, Terminal: -1}
+	c.image, c.control, c.theirs, c.pidEvent = o.Image, -1, -1, -1
+	defer func() {
+		if err != nil {
+			c.Close()
+		}
+	}()
+	if c.arena, err = newArena(); err != nil {
+		return nil, err
+	}
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socketpair", err)
+	}
+	c.theirs, c.control = ends[0], ends[1]
+	if c.pidEvent, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	c.sigmask = c.arena.word()
+	if o.Timing {
+		room := c.arena.room(len(pl.Entries) * int(unsafe.Sizeof(unix.Timespec{})))
+		c.times = address(&room[0])
+	}
+	c.args = (*cloneArgs)(c.arena.alloc(int(unsafe.Sizeof(cloneArgs{}))))
+	return c, c.lower(pl, o)
+}
+
+// Start clones init. The calling goroutine must be locked to a thread that
+// lives as long as the container may: PDEATHSIG fires when that thread ends.
+func (c *Child) Start() error {
+	pidfd := (*int32)(c.arena.alloc(8))
+	c.args.pidfd = address(pidfd)
+	c.args.exitSignal = uint64(unix.SIGCHLD)
+
+	// With every signal blocked, no handler of Go runs on the child's side.
+	all := ^uint64(0)
+	if err := sigmask(unix.SIG_SETMASK, &all, (*uint64)(c.arena.at(c.sigmask))); err != nil {
+		return err
+	}
+	pid := start(c.args, unsafe.Sizeof(*c.args), c.first, c.machine)
+	err := sigmask(unix.SIG_SETMASK, (*uint64)(c.arena.at(c.sigmask)), nil)
+	if pid < 0 {
+		return unix.Errno(-pid)
+	}
+	c.PID, c.PIDFD = int(pid), int(*pidfd)
+	_ = unix.Close(c.control)
+	c.control = -1
+	_ = unix.Close(c.pidEvent)
+	c.pidEvent = -1
+	return err
+}
+
+func sigmask(how int, set, old *uint64) error {
+	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, uintptr(how),
+		uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+	if e != 0 {
+		return os.NewSyscallError("rt_sigprocmask", e)
+	}
+	return nil
+}
+
+// Go lets init go on behind a handoff.
+func (c *Child) Go() error {
+	_, err := unix.SendmsgN(c.theirs, []byte{1}, nil, nil, unix.MSG_NOSIGNAL)
+	if errors.Is(err, unix.EPIPE) {
+		// it failed before; what it reported says more
+		if err := c.Running(); err != nil {
+			return err
+		}
+		return ErrGone
+	}
+	return os.NewSyscallError("sendmsg", err)
+}
+
+// Await waits until init has come to the parent's step at index. The error is a
+// *StepError when a step of the children failed, or ErrGone.
+func (c *Child) Await(index int) error {
+	for {
+		step, ok, err := c.next()
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			return ErrGone
+		case step == index:
+			return nil
+		}
+	}
+}
+
+// Running waits until both init and command have executed what they are for, or
+// have ended. The error is a *StepError when a step failed.
+func (c *Child) Running() error {
+	for {
+		_, ok, err := c.next()
+		if err != nil || !ok {
+			return err
+		}
+	}
+}
+
+// next reads one record; ok is false at the end of the socket.
+func (c *Child) next() (step int, ok bool, err error) {
+	var record [2]int32
+	buf := unsafe.Slice((*byte)(unsafe.Pointer(&record)), unsafe.Sizeof(record))
+	var oob [64]byte
+	n, oobn, _, _, err := unix.Recvmsg(c.theirs, buf, oob[:], unix.MSG_CMSG_CLOEXEC)
+	for errors.Is(err, unix.EINTR) {
+		n, oobn, _, _, err = unix.Recvmsg(c.theirs, buf, oob[:], unix.MSG_CMSG_CLOEXEC)
+	}
+	switch {
+	case errors.Is(err, unix.ECONNRESET): // ended with unread bytes
+		return 0, false, nil
+	case err != nil:
+		return 0, false, os.NewSyscallError("recvmsg", err)
+	case n == 0:
+		return 0, false, nil
+	case n != len(buf) || record[0] < 0 || int(record[0]) >= len(c.plan.Entries):
+		return 0, false, fmt.Errorf("read control socket: bad record of %d bytes", n)
+	}
+	if oobn > 0 {
+		c.takeTerminal(oob[:oobn])
+	}
+	if record[1] == 0 {
+		return int(record[0]), true, nil
+	}
+	e := c.plan.Entries[record[0]]
+	failed := &StepError{Index: int(record[0]), Actor: e.Actor, Step: e.Step, Err: unix.Errno(record[1])}
+	if record[1] == errUnwanted {
+		failed.Err = errShort
+	}
+	return 0, false, failed
+}
+
+// errShort is the cause of a step that did less than it had to: a short write,
+// or a launcher that is gone.
+var errShort = errors.New("incomplete")
+
+func (c *Child) takeTerminal(oob []byte) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return
+	}
+	for i := range messages {
+		fds, err := unix.ParseUnixRights(&messages[i])
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			if c.Terminal >= 0 {
+				_ = unix.Close(c.Terminal)
+			}
+			c.Terminal = fd
+		}
+	}
+}
+
+// Began returns when the step of a child at index began, by CLOCK_MONOTONIC;
+// 0 without Options.Timing or where it did not begin.
+func (c *Child) Began(index int) time.Duration {
+	if c.times == 0 {
+		return 0
+	}
+	ts := (*unix.Timespec)(c.arena.at(c.times + uint64(index)*uint64(unsafe.Sizeof(unix.Timespec{}))))
+	return time.Duration(ts.Nano())
+}
+
+// Close frees what Prepare made and what Start left open. A child that is still
+// at its steps fails at its next handoff. The memory is left to a child that
+// was started: it may still read it.
+func (c *Child) Close() {
+	for _, fd := range []*int{&c.control, &c.theirs, &c.pidEvent, &c.PIDFD} {
+		if *fd >= 0 {
+			_ = unix.Close(*fd)
+			*fd = -1
+		}
+	}
+	if c.PID == 0 && c.arena != nil {
+		c.arena.free()
+	}
+}

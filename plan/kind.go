@@ -1,0 +1,53 @@
+package plan
+
+// Kind names a sort of step, in the JSON form, in the order rules and in the
+// table of hints.
+type Kind string
+
+// The kinds of steps. Steps that do the same work in another manner share one.
+const (
+	KindStartInit     Kind = "start-init"
+	KindDieWithParent Kind = "die-with-parent"
+	KindMapIDs        Kind = "map-ids"
+	KindSetIDs        Kind = "set-ids"
+	KindUmask         Kind = "umask"
+	KindUnshare       Kind = "unshare"
+	KindLoopback      Kind = "loopback"
+	KindHostname      Kind = "hostname"
+	KindPropagate     Kind = "propagate"
+	KindStage         Kind = "stage"
+	KindAttach        Kind = "attach"
+	KindNewRoot       Kind = "new-root"
+	KindOpenRoot      Kind = "open-root"
+	KindCopy          Kind = "copy"
+	KindMountPoint    Kind = "mount-point"
+	KindSymlink       Kind = "symlink"
+	KindMount         Kind = "mount"
+	KindBind          Kind = "bind"
+	KindOpenNull      Kind = "open-null"
+	KindMask          Kind = "mask"
+	KindFile          Kind = "file"
+	KindReadOnlyRoot  Kind = "read-only-root"
+	KindPivot         Kind = "pivot-root"
+	KindOpenTerminal  Kind = "open-terminal"
+	KindTakeTerminal  Kind = "take-terminal"
+	KindHideMemory    Kind = "hide-memory"
+	KindSubreaper     Kind = "subreaper"
+	KindStartCommand  Kind = "start-command"
+	KindSession       Kind = "session"
+	KindKeyring       Kind = "keyring"
+	KindLimit         Kind = "limit"
+	KindStdin         Kind = "stdin"
+	KindCloseOnExec   Kind = "close-on-exec"
+	KindChdir         Kind = "chdir"
+	KindBounding      Kind = "bounding"
+	KindKeepCaps      Kind = "keep-caps"
+	KindCaps          Kind = "caps"
+	KindAmbient       Kind = "ambient"
+	KindNoNewPrivs    Kind = "no-new-privs"
+	KindSeccomp       Kind = "seccomp"
+	KindSignals       Kind = "signals"
+	KindExecInit      Kind = "exec-init"
+	KindExec          Kind = "exec"
+	KindCleanup       Kind = "cleanup"
+)

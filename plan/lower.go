@@ -1,0 +1,94 @@
+package plan
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// lower turns the steps of init and command into their programs. Parent's steps
+// are the launcher's own; where they stand between two of init's, init says that
+// it has come so far and waits for its turn.
+func (c *Child) lower(pl Plan, o Options) (err error) {
+	shared := shared{
+		root: c.arena.word(), stage: c.arena.word(), devnull: c.arena.word(),
+		pty: c.arena.word(), command: c.arena.word(),
+	}
+	command := &program{wiring: c.wiring, a: c.arena, memory: shared}
+	init := &program{wiring: c.wiring, a: c.arena, memory: shared, command: command}
+	init.call(unix.SYS_CLOSE, lit(c.theirs))
+
+	for _, who := range []struct {
+		actor Actor
+		p     *program
+	}{{Command, command}, {Init, init}} {
+		last := Parent // of Parent and Init: whose turn it is
+		started := false
+		for i, e := range pl.Entries {
+			who.p.step = int32(i)
+			if e.Actor == Parent && who.actor == Init {
+				if s, ok := e.Step.(StartInit); ok {
+					c.args.flags = unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND | s.Flags
+					started = true
+					last = Init // it starts running at once
+					continue
+				}
+				if started && last == Init {
+					who.p.report()
+				}
+				last = Parent
+				continue
+			}
+			if e.Actor != who.actor {
+				continue
+			}
+			s, ok := e.Step.(childStep)
+			if !ok {
+				return fmt.Errorf("lower step %d: %s is not for %s", i+1, e.Step.Kind(), e.Actor)
+			}
+			if who.actor == Init && last == Parent {
+				who.p.await()
+				last = Init
+			}
+			if o.Verbose {
+				who.p.say(fmt.Sprintf("rl-run: step %d %s: %s\n", i+1, e.Actor, e.Step))
+			}
+			if o.Timing {
+				who.p.clock(c.times, i)
+			}
+			s.lower(who.p)
+		}
+	}
+	c.first = init.end()
+	c.machine = init.newMachine()
+	if c.arena.full {
+		return unix.E2BIG
+	}
+	return nil
+}
+
+// report tells the launcher that init has come to this step, which is not its own.
+func (p *program) report() {
+	record := (*[2]int32)(p.a.alloc(8))
+	record[0] = p.step
+	p.call(unix.SYS_WRITE, lit(p.control), lit(address(record)), lit(8)).wants(8)
+}
+
+// await waits for the launcher's byte. The end of the socket means that the
+// launcher is gone, and fails.
+func (p *program) await() {
+	p.call(unix.SYS_READ, lit(p.control), lit(p.a.word()), lit(1)).wants(1)
+}
+
+// say writes a line to stderr, come what may.
+func (p *program) say(line string) {
+	o := p.call(unix.SYS_WRITE, lit(2), p.str(line), lit(len(line)))
+	o.mask1, o.jump1 = ^uint64(0), opSize
+}
+
+// clock notes the time at which a step begins.
+func (p *program) clock(times uint64, i int) {
+	p.call(unix.SYS_CLOCK_GETTIME, lit(unix.CLOCK_MONOTONIC),
+		lit(times+uint64(i)*uint64(unsafe.Sizeof(unix.Timespec{}))))
+}

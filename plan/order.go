@@ -1,0 +1,94 @@
+package plan
+
+import "fmt"
+
+// Rule says that every step of the kind Before stands before every step of the
+// kind After. Where Actor is not 0xff it speaks of that actor's steps alone.
+type Rule struct {
+	Before, After Kind
+	Actor         Actor
+	Why           string
+}
+
+// AnyActor is a Rule's actor where the rule holds between all of them.
+const AnyActor Actor = 0xff
+
+// Rules is the order of a start. Tests shuffle plans against it.
+var Rules = []Rule{
+	{KindStartInit, KindMapIDs, AnyActor, "there is no user namespace to map before it"},
+	{KindDieWithParent, KindMapIDs, AnyActor, "a launcher that dies while ids are mapped must leave nothing behind"},
+	{KindMapIDs, KindSetIDs, AnyActor, "without a map every id is the overflow id"},
+	{KindMapIDs, KindUnshare, AnyActor, "what a namespace holds gets its owner when it is created"},
+	{KindMapIDs, KindStage, AnyActor, "files of unmapped ids are EOVERFLOW"},
+	{KindUnshare, KindLoopback, AnyActor, "it would be the host's lo"},
+	{KindUnshare, KindHostname, AnyActor, "it would be the host's name"},
+	{KindUnshare, KindPropagate, AnyActor, "it would be the host's mounts"},
+	{KindPropagate, KindStage, AnyActor, "mounts would propagate to the host"},
+	{KindPropagate, KindAttach, AnyActor, "mounts would propagate to the host"},
+	{KindPropagate, KindMount, AnyActor, "mounts would propagate to the host"},
+	{KindPropagate, KindBind, AnyActor, "mounts would propagate to the host"},
+	{KindStage, KindAttach, AnyActor, "trees are attached in the stage"},
+	{KindStage, KindNewRoot, AnyActor, "the new root lies in the stage"},
+	{KindNewRoot, KindOpenRoot, AnyActor, "the mount, not the directory under it, is opened"},
+	{KindOpenRoot, KindMountPoint, AnyActor, "paths resolve from the new root"},
+	{KindOpenRoot, KindMount, AnyActor, "paths resolve from the new root"},
+	{KindOpenRoot, KindBind, AnyActor, "paths resolve from the new root"},
+	{KindCopy, KindMount, AnyActor, "the copy would be written into a mount below the root"},
+	{KindCopy, KindMountPoint, AnyActor, "the copy is made into an empty root"},
+	{KindOpenNull, KindMask, AnyActor, "masks are binds of it"},
+	{KindMountPoint, KindReadOnlyRoot, AnyActor, "it writes to the root"},
+	{KindMount, KindPivot, AnyActor, "the host's tree is gone afterwards"},
+	{KindBind, KindPivot, AnyActor, "the host's tree is gone afterwards"},
+	{KindFile, KindPivot, AnyActor, "the stage is gone afterwards"},
+	{KindMask, KindPivot, AnyActor, "the command starts after it"},
+	{KindReadOnlyRoot, KindPivot, AnyActor, "the root's fd is used"},
+	{KindOpenTerminal, KindPivot, AnyActor, "the root's fd is used"},
+	{KindPivot, KindStartCommand, AnyActor, "the command must not see the host's tree"},
+	{KindHideMemory, KindStartCommand, AnyActor, "/proc/1 shows the launcher until init executes"},
+	{KindMapIDs, KindHideMemory, AnyActor, "files below /proc/PID of a non-dumpable process belong to root"},
+	{KindStartCommand, KindBounding, AnyActor, "mounts need capabilities"},
+	{KindBounding, KindCaps, AnyActor, "dropping from the bounding set needs CAP_SETPCAP"},
+	{KindStartCommand, KindCaps, AnyActor, "mounts need capabilities"},
+	{KindPivot, KindChdir, AnyActor, "the path is the container's"},
+	{KindSession, KindTakeTerminal, Command, "only a session leader gets a controlling terminal"},
+	{KindBounding, KindKeepCaps, AnyActor, "privileges drop in this order: bounding set, ids, sets"},
+	{KindCaps, KindAmbient, AnyActor, "ambient needs permitted and inheritable"},
+	{KindCaps, KindNoNewPrivs, Command, "it comes with the filter, behind everything that may fail"},
+	{KindNoNewPrivs, KindSeccomp, Command, "without it a filter needs CAP_SYS_ADMIN"},
+	{KindSignals, KindSeccomp, Command, "the filter may refuse rt_sigprocmask"},
+	{KindCloseOnExec, KindExec, Command, "the launcher's fds would stay open"},
+	{KindSeccomp, KindExec, Command, "nothing of the command runs without the filter"},
+	{KindNoNewPrivs, KindExecInit, Init, "pid 1 gains nothing either"},
+	{KindBounding, KindExecInit, Init, "an exec by uid 0 would bring all capabilities back"},
+}
+
+// Check returns an error that names the first rule which the plan breaks, with
+// its two steps.
+func (p *Plan) Check() error {
+	for _, r := range Rules {
+		first := -1
+		for i, e := range p.Entries {
+			if r.Actor != AnyActor && e.Actor != r.Actor {
+				continue
+			}
+			switch e.Step.Kind() {
+			case r.After:
+				if first < 0 {
+					first = i
+				}
+			case r.Before:
+				if first >= 0 && sameRun(e.Actor, p.Entries[first].Actor) {
+					return fmt.Errorf("step %d (%s) must stand before step %d (%s): %s",
+						i+1, e.Step, first+1, p.Entries[first].Step, r.Why)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// sameRun reports whether the order of two actors' steps is that of the list:
+// init and command run side by side.
+func sameRun(a, b Actor) bool {
+	return a == b || a == Parent || b == Parent
+}

@@ -1,0 +1,176 @@
+package plan
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// program is one child's ops while they are being put together.
+type program struct {
+	wiring
+	a      *arena
+	ops    []op
+	step   int32
+	memory shared
+
+	command *program // what StartCommand starts
+}
+
+// wiring is what a child inherits: fd numbers and places in the arena.
+type wiring struct {
+	control  int    // the child's end of the control socket
+	theirs   int    // the launcher's end, which a child closes first
+	image    int    // memfd of the static init
+	pidEvent int    // eventfd that tells the static init the command's pid
+	sigmask  uint64 // address of the caller's signal mask
+}
+
+// shared are the results that one step leaves for another. They lie in the
+// arena, which all children and the launcher see.
+type shared struct {
+	root    uint64 // fd: root of the new tree
+	stage   uint64 // fd: root of the stage tmpfs
+	rootfs  uint64 // fd: detached clone of ROOTFS
+	devnull uint64 // fd: the host's /dev/null, checked
+	pty     uint64 // fd: slave of the command's terminal
+	command uint64 // pid of the command, as init sees it
+}
+
+// arg is an argument of a system call: a literal, or a word in the arena.
+type arg struct {
+	v     uint64
+	deref bool
+}
+
+func lit[T ~int | ~uint | ~int32 | ~uint32 | ~uint64 | ~uintptr](v T) arg { return arg{v: uint64(v)} }
+
+// at is the word at an address of the arena, read when the call is made.
+func at(addr uint64) arg { return arg{addr, true} }
+
+var cwd = arg{v: 1<<64 - 100} // AT_FDCWD
+
+// call appends a system call and returns it, for the rules that differ from the
+// usual one: any errno ends the child.
+func (p *program) call(nr uint64, args ...arg) *op {
+	o := op{nr: nr, step: p.step}
+	for i, a := range args {
+		o.arg[i] = a.v
+		if a.deref {
+			o.deref |= 1 << i
+		}
+	}
+	p.ops = append(p.ops, o)
+	return &p.ops[len(p.ops)-1]
+}
+
+// keep has the result of the call put into a new word.
+func (p *program) keep(o *op) arg {
+	o.out = p.a.word()
+	return at(o.out)
+}
+
+// keepIn has the result put into a word that other steps know.
+func (o *op) keepIn(word uint64) arg {
+	o.out = word
+	return at(word)
+}
+
+// wants makes any result but n a failure.
+func (o *op) wants(n int64) { o.kind, o.want = kindWant, n }
+
+const opSize = int32(unsafe.Sizeof(op{}))
+
+// skips lets the op be followed by the one n behind the next when it fails with
+// one of the errnos; n = 0 ignores them.
+func (o *op) skips(n int, errnos ...unix.Errno) *op {
+	o.mask1, o.jump1 = errnoMask(errnos), int32(n+1)*opSize
+	return o
+}
+
+// orSkips is a second rule beside skips.
+func (o *op) orSkips(n int, errnos ...unix.Errno) *op {
+	o.mask2, o.jump2 = errnoMask(errnos), int32(n+1)*opSize
+	return o
+}
+
+func errnoMask(errnos []unix.Errno) (mask uint64) {
+	for _, e := range errnos {
+		mask |= 1 << uint(e)
+	}
+	return mask
+}
+
+// compare fails with errno unless value & mask is want.
+func (p *program) compare(value arg, mask, want uint64, errno unix.Errno) *op {
+	o := p.call(0, value, lit(mask), lit(want), lit(uint64(errno)))
+	o.kind = kindCompare
+	return o
+}
+
+func (p *program) close(fd arg) { p.call(unix.SYS_CLOSE, fd) }
+
+// str puts a string into the arena.
+func (p *program) str(s string) arg { return lit(p.a.str(s)) }
+
+// openHow makes a struct open_how (openat2(2)).
+func (p *program) openHow(flags, mode, resolve uint64) arg {
+	h := (*unix.OpenHow)(p.a.alloc(int(unsafe.Sizeof(unix.OpenHow{}))))
+	*h = unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Mode: mode, Resolve: resolve}
+	return lit(address(h))
+}
+
+// openIn opens a path of the new root, which cannot lead out of it: links are
+// followed inside it and magic links not at all (openat2(2)).
+func (p *program) openIn(path string, flags uint64) arg {
+	return p.keep(p.openInCall(path, flags))
+}
+
+func (p *program) openInCall(path string, flags uint64) *op {
+	const in = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
+	return p.call(unix.SYS_OPENAT2, at(p.memory.root), p.str(path), p.openHow(flags, 0, in),
+		lit(unsafe.Sizeof(unix.OpenHow{})))
+}
+
+// moveTo attaches the detached mount m to the place that fd is open on, and
+// closes both.
+func (p *program) moveTo(m, fd arg) {
+	empty := p.str("")
+	p.call(unix.SYS_MOVE_MOUNT, m, empty, fd, empty,
+		lit(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
+	p.close(m)
+	p.close(fd)
+}
+
+// setAttr changes attributes of the mount m (mount_setattr(2)).
+func (p *program) setAttr(m arg, set, propagation uint64, flags uint) {
+	a := (*unix.MountAttr)(p.a.alloc(int(unsafe.Sizeof(unix.MountAttr{}))))
+	*a = unix.MountAttr{Attr_set: set, Propagation: propagation}
+	p.call(unix.SYS_MOUNT_SETATTR, m, p.str(""), lit(unix.AT_EMPTY_PATH|flags), lit(address(a)),
+		lit(unsafe.Sizeof(unix.MountAttr{})))
+}
+
+// spawn clones a process that runs the program q; the result is its pid.
+func (p *program) spawn(q *program) *op {
+	args := (*cloneArgs)(p.a.alloc(int(unsafe.Sizeof(cloneArgs{}))))
+	args.flags = unix.CLONE_VM
+	args.exitSignal = uint64(unix.SIGCHLD)
+	first := q.end()
+	o := p.call(unix.SYS_CLONE3, lit(address(args)), lit(unsafe.Sizeof(*args)), lit(address(first)), lit(address(p.newMachine())))
+	o.kind = kindClone
+	return o
+}
+
+func (p *program) newMachine() *machine {
+	m := (*machine)(p.a.alloc(int(unsafe.Sizeof(machine{}))))
+	m.control = uint64(p.control)
+	return m
+}
+
+// end moves the finished ops into the arena and returns where they are.
+func (p *program) end() *op {
+	n := len(p.ops) * int(opSize)
+	room := p.a.room(n)
+	copy(unsafe.Slice((*op)(unsafe.Pointer(&room[0])), len(p.ops)), p.ops)
+	return (*op)(unsafe.Pointer(&room[0]))
+}

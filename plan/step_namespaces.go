@@ -1,0 +1,111 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// StartInit has the parent clone init into new namespaces: user, and pid unless
+// the container shares the host's. Flags are CLONE_NEW* bits of clone(2).
+type StartInit struct{ Flags uint64 }
+
+// Unshare has init create the other namespaces. The user namespace is mapped by
+// then, so that they and what they hold belong to the container's root.
+type Unshare struct{ Flags uint64 }
+
+// LoopbackUp sets the interface lo up, which gives it 127.0.0.1 and ::1.
+type LoopbackUp struct{}
+
+// SetHostname names the container: at most 64 bytes (sethostname(2)).
+type SetHostname struct{ Name string }
+
+// Propagate sets the propagation of all mounts: "private", or "slave" where a
+// bind is to follow mounts made later on the host (mount_namespaces(7)).
+type Propagate struct{ Type string }
+
+// Kind implements Step.
+func (StartInit) Kind() Kind { return KindStartInit }
+
+// Kind implements Step.
+func (Unshare) Kind() Kind { return KindUnshare }
+
+// Kind implements Step.
+func (LoopbackUp) Kind() Kind { return KindLoopback }
+
+// Kind implements Step.
+func (SetHostname) Kind() Kind { return KindHostname }
+
+// Kind implements Step.
+func (Propagate) Kind() Kind { return KindPropagate }
+
+// cloneFlags are the namespaces in the order of the printed plan.
+var cloneFlags = [...]struct {
+	flag uint64
+	name string
+}{
+	{unix.CLONE_NEWUSER, "user"},
+	{unix.CLONE_NEWPID, "pid"},
+	{unix.CLONE_NEWNS, "mnt"},
+	{unix.CLONE_NEWUTS, "uts"},
+	{unix.CLONE_NEWIPC, "ipc"},
+	{unix.CLONE_NEWNET, "net"},
+	{unix.CLONE_NEWCGROUP, "cgroup"},
+}
+
+// Namespaces returns the names of CLONE_NEW* flags as /proc/PID/ns has them.
+func Namespaces(flags uint64) []string {
+	var names []string
+	for _, f := range cloneFlags {
+		if flags&f.flag != 0 {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+func (s StartInit) String() string {
+	return "start init in new namespaces: " + strings.Join(Namespaces(s.Flags), ", ")
+}
+
+func (s Unshare) String() string {
+	return "unshare " + strings.Join(Namespaces(s.Flags), ", ")
+}
+
+func (LoopbackUp) String() string { return "set lo up" }
+
+func (s SetHostname) String() string { return "set hostname " + s.Name }
+
+func (s Propagate) String() string { return fmt.Sprintf("make all mounts %s", s.Type) }
+
+func (s Unshare) lower(p *program) { p.call(unix.SYS_UNSHARE, lit(s.Flags)) }
+
+// ifreq is struct ifreq of netdevice(7) with flags.
+type ifreq struct {
+	name  [unix.IFNAMSIZ]byte
+	flags uint16
+	_     [22]byte
+}
+
+func (LoopbackUp) lower(p *program) {
+	r := (*ifreq)(p.a.alloc(int(unsafe.Sizeof(ifreq{}))))
+	copy(r.name[:], "lo")
+	r.flags = unix.IFF_UP | unix.IFF_RUNNING
+	fd := p.keep(p.call(unix.SYS_SOCKET, lit(unix.AF_INET), lit(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC), lit(0)))
+	p.call(unix.SYS_IOCTL, fd, lit(unix.SIOCSIFFLAGS), lit(address(r)))
+	p.close(fd)
+}
+
+func (s SetHostname) lower(p *program) {
+	p.call(unix.SYS_SETHOSTNAME, p.str(s.Name), lit(len(s.Name)))
+}
+
+func (s Propagate) lower(p *program) {
+	flag := unix.MS_PRIVATE
+	if s.Type == "slave" {
+		flag = unix.MS_SLAVE
+	}
+	p.call(unix.SYS_MOUNT, lit(0), p.str("/"), lit(0), lit(unix.MS_REC|flag), lit(0))
+}

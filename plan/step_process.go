@@ -1,0 +1,239 @@
+package plan
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// DieWithParent ends the process when its parent ends: PDEATHSIG, then a look
+// whether the launcher still holds its end of the control socket, which closes
+// the race with a parent that died before (prctl(2), PR_SET_PDEATHSIG). It is
+// taken again after each change of ids, which clears PDEATHSIG.
+type DieWithParent struct{}
+
+// HideMemory makes the memory that the children share with the launcher
+// unreadable (PR_SET_DUMPABLE 0), so that the command cannot look into
+// /proc/1 before init has executed the static init. It ends with the exec.
+type HideMemory struct{}
+
+// Subreaper makes init the parent of the container's orphans where it is not
+// pid 1 of a namespace (PR_SET_CHILD_SUBREAPER).
+type Subreaper struct{}
+
+// StartCommand has init clone the process that becomes COMMAND. From here on
+// the two run side by side.
+type StartCommand struct{}
+
+// NewKeyring gives a new, empty session keyring, so that the caller's keys are
+// out of reach (keyrings(7)).
+type NewKeyring struct{}
+
+// NewSession makes the process the leader of a session of its own (setsid(2)).
+type NewSession struct{}
+
+// SetUmask sets the mask of file modes.
+type SetUmask struct{ Mask uint32 }
+
+// SetLimit sets a resource limit (getrlimit(2)); 2^64-1 stands for none.
+type SetLimit struct {
+	Name       string
+	Resource   int
+	Soft, Hard uint64
+}
+
+// NullStdin connects the standard input to /dev/null.
+type NullStdin struct{}
+
+// CloseOnExec marks every fd above 2 close-on-exec: those that the launcher
+// was started with, too.
+type CloseOnExec struct{}
+
+// ResetSignals gives back the signal mask with which the launcher was started.
+type ResetSignals struct{}
+
+// Chdir enters a directory of the container, and checks that it is inside its
+// root (CVE-2024-21626).
+type Chdir struct{ Path string }
+
+// ExecInit replaces init by the static init from a sealed memfd. Tree is for an
+// init that is not pid 1 of a namespace: it ends its descendants itself.
+type ExecInit struct{ Tree bool }
+
+// Exec replaces the process by the command. Paths are tried in this order;
+// ENOENT and ENOTDIR lead on to the next, EACCES too, but it wins over them when
+// all fail, as in execvp(3).
+type Exec struct {
+	Paths     []string
+	Argv, Env []string
+}
+
+// Kind implements Step.
+func (DieWithParent) Kind() Kind { return KindDieWithParent }
+
+// Kind implements Step.
+func (HideMemory) Kind() Kind { return KindHideMemory }
+
+// Kind implements Step.
+func (Subreaper) Kind() Kind { return KindSubreaper }
+
+// Kind implements Step.
+func (StartCommand) Kind() Kind { return KindStartCommand }
+
+// Kind implements Step.
+func (NewKeyring) Kind() Kind { return KindKeyring }
+
+// Kind implements Step.
+func (NewSession) Kind() Kind { return KindSession }
+
+// Kind implements Step.
+func (SetUmask) Kind() Kind { return KindUmask }
+
+// Kind implements Step.
+func (SetLimit) Kind() Kind { return KindLimit }
+
+// Kind implements Step.
+func (NullStdin) Kind() Kind { return KindStdin }
+
+// Kind implements Step.
+func (CloseOnExec) Kind() Kind { return KindCloseOnExec }
+
+// Kind implements Step.
+func (ResetSignals) Kind() Kind { return KindSignals }
+
+// Kind implements Step.
+func (Chdir) Kind() Kind { return KindChdir }
+
+// Kind implements Step.
+func (ExecInit) Kind() Kind { return KindExecInit }
+
+// Kind implements Step.
+func (Exec) Kind() Kind { return KindExec }
+
+func (DieWithParent) String() string { return "die with the parent" }
+func (HideMemory) String() string    { return "hide the launcher's memory" }
+func (Subreaper) String() string     { return "become the reaper of orphans" }
+func (StartCommand) String() string  { return "start the command's process" }
+func (NewKeyring) String() string    { return "join a new session keyring" }
+func (NewSession) String() string    { return "start a session" }
+func (s SetUmask) String() string    { return fmt.Sprintf("set umask %04o", s.Mask) }
+func (NullStdin) String() string     { return "connect stdin to /dev/null" }
+func (CloseOnExec) String() string   { return "mark fds above 2 close-on-exec" }
+func (ResetSignals) String() string  { return "reset the signal mask" }
+func (s Chdir) String() string       { return "enter " + s.Path }
+func (s SetLimit) String() string {
+	return fmt.Sprintf("set limit %s %s:%s", s.Name, limit(s.Soft), limit(s.Hard))
+}
+
+func limit(n uint64) string {
+	if n == unix.RLIM_INFINITY {
+		return "unlimited"
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+func (s ExecInit) String() string { return "exec init" }
+
+func (s Exec) String() string {
+	if len(s.Argv) == 0 {
+		return "exec"
+	}
+	return "exec " + strings.Join(s.Argv, " ")
+}
+
+func (DieWithParent) lower(p *program) {
+	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_PDEATHSIG), lit(unix.SIGKILL))
+	p.alive()
+}
+
+// alive fails when the launcher has gone: the control socket is at its end.
+func (p *program) alive() {
+	p.call(unix.SYS_RECVFROM, lit(p.control), lit(p.a.word()), lit(1), lit(unix.MSG_PEEK|unix.MSG_DONTWAIT),
+		lit(0), lit(0)).skips(0, unix.EAGAIN).wants(1)
+}
+
+func (HideMemory) lower(p *program) {
+	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(0))
+}
+
+func (Subreaper) lower(p *program) {
+	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_CHILD_SUBREAPER), lit(1))
+}
+
+func (StartCommand) lower(p *program) {
+	p.spawn(p.command).keepIn(p.memory.command)
+}
+
+func (NewKeyring) lower(p *program) {
+	// EDQUOT and ENOSYS: no keyring of its own, but the caller's is out of
+	// reach all the same, since a session keyring is looked up by the user
+	// namespace's keys only after one has been joined.
+	p.call(unix.SYS_KEYCTL, lit(unix.KEYCTL_JOIN_SESSION_KEYRING), lit(0)).skips(0, unix.ENOSYS)
+}
+
+func (NewSession) lower(p *program) { p.call(unix.SYS_SETSID) }
+
+func (s SetUmask) lower(p *program) { p.call(unix.SYS_UMASK, lit(s.Mask)) }
+
+func (s SetLimit) lower(p *program) {
+	lim := (*unix.Rlimit)(p.a.alloc(int(unsafe.Sizeof(unix.Rlimit{}))))
+	*lim = unix.Rlimit{Cur: s.Soft, Max: s.Hard}
+	p.call(unix.SYS_PRLIMIT64, lit(0), lit(s.Resource), lit(address(lim)), lit(0))
+}
+
+func (NullStdin) lower(p *program) {
+	fd := p.keep(p.call(unix.SYS_OPENAT, cwd, p.str("/dev/null"), lit(unix.O_RDWR|unix.O_CLOEXEC)))
+	p.call(unix.SYS_DUP3, fd, lit(0), lit(0))
+}
+
+const allFDs = 1<<32 - 1
+
+func (CloseOnExec) lower(p *program) {
+	p.call(unix.SYS_CLOSE_RANGE, lit(3), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
+}
+
+func (ResetSignals) lower(p *program) {
+	p.call(unix.SYS_RT_SIGPROCMASK, lit(unix.SIG_SETMASK), lit(p.sigmask), lit(0), lit(8))
+}
+
+func (s Chdir) lower(p *program) {
+	p.call(unix.SYS_CHDIR, p.str(s.Path))
+	where := p.a.room(unix.PathMax)
+	p.call(unix.SYS_GETCWD, lit(address(&where[0])), lit(len(where)))
+	p.compare(at(address(&where[0])), 0xff, '/', unix.EXDEV) // "(unreachable)/…"
+}
+
+func (s ExecInit) lower(p *program) {
+	argv := []string{"rl-init", strconv.Itoa(p.pidEvent)}
+	if s.Tree {
+		argv = append(argv, "tree")
+	}
+	p.call(unix.SYS_WRITE, lit(p.pidEvent), lit(p.memory.command), lit(8)).wants(8)
+	// it needs no terminal and may keep no pipe of the caller open
+	p.call(unix.SYS_CLOSE_RANGE, lit(0), lit(2), lit(0))
+	p.call(unix.SYS_CLOSE_RANGE, lit(0), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
+	p.call(unix.SYS_FCNTL, lit(p.pidEvent), lit(unix.F_SETFD), lit(0))
+	p.call(unix.SYS_EXECVEAT, lit(p.image), p.str(""), lit(p.a.strs(argv)), lit(p.a.strs(nil)), lit(unix.AT_EMPTY_PATH))
+}
+
+func (s Exec) lower(p *program) {
+	argv, env := lit(p.a.strs(s.Argv)), lit(p.a.strs(s.Env))
+	paths := make([]arg, len(s.Paths))
+	for i, path := range s.Paths {
+		paths[i] = p.str(path)
+	}
+	// Two rows of attempts: after an EACCES it goes on in the second one, whose
+	// end reports that.
+	n := len(paths)
+	for _, path := range paths {
+		p.call(unix.SYS_EXECVE, path, argv, env).skips(0, unix.ENOENT, unix.ENOTDIR).orSkips(n+1, unix.EACCES)
+	}
+	p.compare(lit(0), 0, 1, unix.ENOENT)
+	for _, path := range paths {
+		p.call(unix.SYS_EXECVE, path, argv, env).skips(0, unix.ENOENT, unix.ENOTDIR, unix.EACCES)
+	}
+	p.compare(lit(0), 0, 1, unix.EACCES)
+}
