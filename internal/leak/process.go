@@ -1,0 +1,254 @@
+package leak
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is what /proc/PID/stat says, see proc_pid_stat(5).
+type process struct {
+	pid, ppid int
+	state     byte   // R, S, D, T, Z …
+	comm      string // at most 15 bytes
+	start     string // clock ticks after boot: tells apart two processes with one pid
+}
+
+// processes reads all of /proc. A process that ends meanwhile is left out.
+func processes() ([]process, error) {
+	pids, err := numbers("/proc")
+	if err != nil {
+		return nil, err
+	}
+	all := make([]process, 0, len(pids))
+	for _, pid := range pids {
+		p, err := readProcess(pid)
+		if vanished(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+func readProcess(pid int) (process, error) {
+	path := fmt.Sprintf("/proc/%d/stat", pid)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return process{}, err
+	}
+	// comm is the only field that may hold spaces and parentheses.
+	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+	if open < 0 || end < open {
+		return process{}, &os.PathError{Op: "parse", Path: path, Err: unix.EINVAL}
+	}
+	rest := strings.Fields(string(text[end+1:]))
+	if len(rest) < 20 {
+		return process{}, &os.PathError{Op: "parse", Path: path, Err: unix.EINVAL}
+	}
+	ppid, err := strconv.Atoi(rest[1])
+	if err != nil {
+		return process{}, &os.PathError{Op: "parse", Path: path, Err: err}
+	}
+	return process{pid: pid, ppid: ppid, state: rest[0][0], comm: string(text[open+1 : end]), start: rest[19]}, nil
+}
+
+// below returns the descendants of top. One pass over /proc is not atomic: a
+// process whose parent died in the middle names a parent that is no longer
+// listed, and would drop out of its family. Such a pass is repeated.
+func below(top int) ([]process, error) {
+	for {
+		all, err := processes()
+		if err != nil {
+			return nil, err
+		}
+		children := make(map[int][]process, len(all))
+		listed := make(map[int]bool, len(all))
+		for _, p := range all {
+			children[p.ppid] = append(children[p.ppid], p)
+			listed[p.pid] = true
+		}
+		torn := false
+		for ppid := range children {
+			// 0 is the parent of what came from outside this pid namespace.
+			torn = torn || ppid != 0 && !listed[ppid]
+		}
+		if torn {
+			continue
+		}
+		var found []process
+		for next := children[top]; len(next) > 0; {
+			p := next[0]
+			next = append(next[1:len(next):len(next)], children[p.pid]...)
+			found = append(found, p)
+		}
+		return found, nil
+	}
+}
+
+// members are the processes in scope, the supervisor and the test program left
+// out: they live on.
+func (s *scope) members() ([]process, error) {
+	found, err := below(s.top)
+	if err != nil {
+		return nil, err
+	}
+	if s.wholeUser {
+		seen := map[int]bool{}
+		for _, p := range found {
+			seen[p.pid] = true
+		}
+		all, err := processes()
+		if err != nil {
+			return nil, err
+		}
+		ids, err := subordinateUIDs()
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range all {
+			if uid, ok := p.uid(); ok && !seen[p.pid] && ids.hold(uid) {
+				found = append(found, p)
+			}
+		}
+	}
+	kept := found[:0]
+	for _, p := range found {
+		if p.pid != s.self && p.pid != s.top {
+			kept = append(kept, p)
+		}
+	}
+	return kept, nil
+}
+
+func listProcesses(s *scope) (map[string]string, error) {
+	found, err := s.members()
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[string]string, len(found))
+	for _, p := range found {
+		names[fmt.Sprintf("%d (started at tick %s)", p.pid, p.start)] = p.describe()
+	}
+	return names, nil
+}
+
+// describe says who the process is, for a human.
+func (p process) describe() string {
+	owner := "uid unknown"
+	if uid, ok := p.uid(); ok {
+		owner = fmt.Sprintf("uid %d", uid)
+	}
+	command := p.comm
+	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.pid)); err == nil && len(text) > 0 {
+		command = strings.Join(strings.Split(strings.TrimRight(string(text), "\x00"), "\x00"), " ")
+	}
+	state := "state " + string(p.state)
+	if p.state == 'Z' {
+		state = "zombie"
+	}
+	return fmt.Sprintf("pid %d, parent %d, %s, %s: %q", p.pid, p.ppid, owner, state, command)
+}
+
+// uid is the real user id. The owner of /proc/PID would not do: it is root for a
+// process that is not dumpable.
+func (p process) uid() (int, bool) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(text)) {
+		if ids, ok := strings.CutPrefix(line, "Uid:"); ok {
+			uid, err := strconv.Atoi(strings.Fields(ids)[0])
+			return uid, err == nil
+		}
+	}
+	return 0, false
+}
+
+// idRanges are pairs of a first id and a count.
+type idRanges [][2]int
+
+func (r idRanges) hold(id int) bool {
+	for _, span := range r {
+		if id >= span[0] && id-span[0] < span[1] {
+			return true
+		}
+	}
+	return false
+}
+
+// subordinateUIDs are the caller's own uid and what subuid(5) gives it, by name
+// or by number. A machine without that file gives nothing.
+func subordinateUIDs() (idRanges, error) {
+	uid := os.Getuid()
+	ids := idRanges{{uid, 1}}
+	text, err := os.ReadFile("/etc/subuid")
+	if errors.Is(err, fs.ErrNotExist) {
+		return ids, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	number := strconv.Itoa(uid)
+	name := nameOf(number)
+	for line := range strings.Lines(string(text)) {
+		owner, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		first, count, _ := strings.Cut(rest, ":")
+		a, errFirst := strconv.Atoi(first)
+		n, errCount := strconv.Atoi(count)
+		if errFirst == nil && errCount == nil && (owner == number || owner == name) {
+			ids = append(ids, [2]int{a, n})
+		}
+	}
+	return ids, nil
+}
+
+// nameOf is the name that passwd(5) gives to a uid, or the number itself.
+func nameOf(uid string) string {
+	text, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return uid
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == uid {
+			return f[0]
+		}
+	}
+	return uid
+}
+
+// numbers are the entries of a directory that are numbers: pids, task ids, fds.
+func numbers(dir string) ([]int, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var found []int
+	for _, name := range names {
+		if n, err := strconv.Atoi(name); err == nil {
+			found = append(found, n)
+		}
+	}
+	return found, nil
+}
+
+// vanished is true for the errors that /proc/PID answers with when the process
+// has ended: ENOENT from open, ESRCH from read.
+func vanished(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)
+}
