@@ -1,0 +1,181 @@
+package copytree
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// All tests run as root of a user namespace with a mount namespace of its own,
+// which is what a copy is made in. TestMain enters it by starting the test
+// binary again, so whatever a test mounts is gone with the process.
+const (
+	insideEnv = "COPYTREE_INSIDE" // set in the namespaces
+	nestedEnv = "COPYTREE_NESTED" // set in a test that nested started again
+)
+
+// outside is why there are no namespaces.
+var outside error
+
+func TestMain(m *testing.M) {
+	if os.Getenv(insideEnv) != "" {
+		os.Exit(m.Run())
+	}
+	cmd, err := namespaces()
+	if err != nil {
+		outside = err
+		os.Exit(m.Run())
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), insideEnv+"=1")
+	if err := cmd.Run(); err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
+			os.Exit(exit.ExitCode())
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// namespaces returns the command that runs this binary again with the caller as
+// root and 65535 subordinate ids above.
+func namespaces() (*exec.Cmd, error) {
+	if os.Geteuid() == 0 {
+		cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+		ids := []syscall.SysProcIDMap{{HostID: 0, Size: 1}, {ContainerID: 1, HostID: 100000, Size: 65535}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
+			UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true,
+			Pdeathsig: unix.SIGKILL,
+		}
+		return cmd, nil
+	}
+	enter := []string{"--user", "--map-auto", "--map-root-user", "--mount", "--propagation", "private", "--kill-child"}
+	if out, err := exec.Command("unshare", append(enter, "true")...).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("unshare with subordinate ids: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return exec.Command("unshare", append(append(enter, "--", self), os.Args[1:]...)...), nil
+}
+
+// needNamespaces ends a test that cannot mount.
+func needNamespaces(t testing.TB) {
+	t.Helper()
+	switch {
+	case outside == nil:
+	case os.Getenv("RLRUN_NO_SKIP") != "":
+		t.Fatal(outside)
+	default:
+		t.Skip(outside)
+	}
+}
+
+// nested runs the calling test again, alone, as root of a further user namespace
+// with the given map, and reports whether this is that run. The directories are
+// open in it as returned by nestedDir.
+func nested(t *testing.T, ids []syscall.SysProcIDMap, dirs ...string) bool {
+	t.Helper()
+	if os.Getenv(nestedEnv) == t.Name() {
+		return true
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v")
+	cmd.Env = append(os.Environ(), nestedEnv+"="+t.Name())
+	for i, d := range dirs {
+		cmd.Env = append(cmd.Env, fmt.Sprintf("%s_%d=%s", nestedEnv, i, d))
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
+		UidMappings: ids, GidMappings: ids,
+		Pdeathsig: unix.SIGKILL,
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("in a namespace with the map %v: %v\n%s", ids, err, out)
+	}
+	return false
+}
+
+// nestedDir returns the directory that the outer run gave to nested.
+func nestedDir(i int) string { return os.Getenv(fmt.Sprintf("%s_%d", nestedEnv, i)) }
+
+// mountAt mounts a filesystem on a new directory until the test ends.
+func mountAt(t testing.TB, fstype, options string) string {
+	t.Helper()
+	needNamespaces(t)
+	dir := t.TempDir()
+	mountOn(t, dir, fstype, options)
+	return dir
+}
+
+func mountOn(t testing.TB, dir, fstype, options string) {
+	t.Helper()
+	if err := unix.Mount("test", dir, fstype, 0, options); err != nil {
+		t.Fatalf("mount %s: %v", fstype, err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount %s: %v", dir, err)
+		}
+	})
+}
+
+// tmpfs mounts an empty tmpfs.
+func tmpfs(t testing.TB, options string) string {
+	t.Helper()
+	return mountAt(t, "tmpfs", options)
+}
+
+// openPath opens a directory for the test's time, as callers of Copy do.
+func openPath(t testing.TB, dir string) int {
+	t.Helper()
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatalf("open %s: %v", dir, err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	return fd
+}
+
+// copyDir copies src to dst by their paths.
+func copyDir(t testing.TB, src, dst string, o Options) (Stats, error) {
+	t.Helper()
+	return Copy(openPath(t, src), openPath(t, dst), o)
+}
+
+// mustCopy copies src to a new tmpfs and returns where that is.
+func mustCopy(t testing.TB, src string) (string, Stats) {
+	t.Helper()
+	dst := tmpfs(t, "")
+	st, err := copyDir(t, src, dst, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dst, st
+}
+
+// must ends the test for an error of its preparations.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// write makes a file with its directories.
+func write(t testing.TB, path, contents string) string {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	must(t, os.WriteFile(path, []byte(contents), 0o644))
+	return path
+}
