@@ -76,8 +76,9 @@ func (c *compiler) section(a archID) target {
 	case a == archX86_64:
 		// Numbers of an architecture that is not listed. -1 is how a tracer asks
 		// to skip a call, and belongs to all of them.
+		rest := steps[len(steps)-1].to
 		steps = addStep(steps, x32Bit, give(unix.SECCOMP_RET_KILL_THREAD))
-		steps = addStep(steps, math.MaxUint32, give(c.fallback))
+		steps = addStep(steps, math.MaxUint32, rest)
 	}
 	return c.asm.load(offNumber, c.asm.search(steps))
 }

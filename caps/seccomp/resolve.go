@@ -73,7 +73,7 @@ func resolve(p *Profile, env Env) (*policy, error) {
 	for i := range p.Syscalls {
 		r := p.Syscalls[i].resolve()
 		if newer {
-			pol.raiseLast(r.rows)
+			pol.raiseLast(r)
 		}
 		// A rule that gives the default verdict must not keep another one from
 		// doing so: as in runc, it does not exist.
@@ -82,8 +82,12 @@ func resolve(p *Profile, env Env) (*policy, error) {
 		}
 	}
 	for i := range p.Refuse {
+		r := p.Refuse[i].resolve()
+		if newer {
+			pol.raiseLast(r)
+		}
 		if p.Refuse[i].applies(env) {
-			pol.refuse = append(pol.refuse, p.Refuse[i].resolve())
+			pol.refuse = append(pol.refuse, r)
 		}
 	}
 	return pol, nil
@@ -92,15 +96,18 @@ func resolve(p *Profile, env Env) (*policy, error) {
 // enosys is the verdict for calls that the profile is too old to name.
 const enosys = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 
-// raiseLast notes that the profile names the calls of rows. Rules that do not
-// apply count too: whoever wrote them knew the call. Private numbers do not.
-func (pol *policy) raiseLast(rows []uint16) {
-	for _, row := range rows {
+// raiseLast notes that the profile names the calls of r. Rules that do not apply
+// count too: whoever wrote them knew the call. Private numbers do not.
+func (pol *policy) raiseLast(r rule) {
+	for _, row := range r.rows {
 		for a, nr := range callNumbers[row] {
-			if nr < armPrivateShort && int(nr) > pol.last[a] {
-				pol.last[a] = int(nr)
+			if nr < armPrivateShort {
+				pol.last[a] = max(pol.last[a], int(nr))
 			}
 		}
+	}
+	for _, v := range r.via {
+		pol.last[archI386] = max(pol.last[archI386], int(callNumbers[v.row][archI386]))
 	}
 }
 

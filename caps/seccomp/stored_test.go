@@ -37,6 +37,9 @@ func TestStoredProgramsAreCurrent(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Errorf("%s is stale, run go generate in caps/seccomp", file)
 			}
+			if live, _ := walk(prog); live < len(prog) {
+				t.Errorf("%s: %d of %d instructions cannot be reached", file, len(prog)-live, len(prog))
+			}
 			t.Logf("%s: %d instructions", file, len(prog))
 		}
 	}

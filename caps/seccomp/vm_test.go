@@ -78,22 +78,28 @@ func offset(ins *unix.SockFilter, yes bool) int {
 }
 
 // valid holds a program to the rules of the kernel's bpf_check_classic and
-// seccomp_check_filter, and to our own, that all of it can be reached.
+// seccomp_check_filter.
 func valid(prog []unix.SockFilter) error {
+	_, err := walk(prog)
+	return err
+}
+
+// walk is valid, and counts the instructions that can be reached.
+func walk(prog []unix.SockFilter) (live int, err error) {
 	if len(prog) == 0 || len(prog) > maxProgram {
-		return fmt.Errorf("%d instructions", len(prog))
+		return 0, fmt.Errorf("%d instructions", len(prog))
 	}
 	reached := make([]bool, len(prog))
 	reached[0] = true
 	for pc, ins := range prog {
-		if !reached[pc] {
-			return fmt.Errorf("instruction %d cannot be reached", pc)
+		if reached[pc] {
+			live++
 		}
 		var next []int
 		switch ins.Code {
 		case opLoad:
 			if ins.K%4 != 0 || ins.K > 60 {
-				return fmt.Errorf("instruction %d: load at %d", pc, ins.K)
+				return 0, fmt.Errorf("instruction %d: load at %d", pc, ins.K)
 			}
 			next = []int{1}
 		case opAnd:
@@ -104,19 +110,19 @@ func valid(prog []unix.SockFilter) error {
 			next = []int{1 + int(ins.Jt), 1 + int(ins.Jf)}
 		case opReturn:
 		default:
-			return fmt.Errorf("instruction %d: code %#x", pc, ins.Code)
+			return 0, fmt.Errorf("instruction %d: code %#x", pc, ins.Code)
 		}
 		for _, n := range next {
 			if pc+n >= len(prog) {
-				return fmt.Errorf("instruction %d jumps out of the program", pc)
+				return 0, fmt.Errorf("instruction %d jumps out of the program", pc)
 			}
-			reached[pc+n] = true
+			reached[pc+n] = reached[pc+n] || reached[pc]
 		}
 	}
 	if last := prog[len(prog)-1]; last.Code != opReturn {
-		return fmt.Errorf("the last instruction is %#x", last.Code)
+		return 0, fmt.Errorf("the last instruction is %#x", last.Code)
 	}
-	return nil
+	return live, nil
 }
 
 // edgesOf are values of an argument at which a comparison with v, or a mask, may
