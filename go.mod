@@ -3,6 +3,7 @@ module github.com/rl-run/rl-run
 go 1.26.0
 
 require (
+	github.com/cyphar/filepath-securejoin v0.7.0 // indirect
 	github.com/moby/profiles/seccomp v0.3.0 // indirect
 	github.com/moby/sys/mountinfo v0.7.3 // indirect
 	github.com/opencontainers/runtime-spec v1.2.1 // indirect

@@ -15,6 +15,7 @@ const (
 	KindLoopback      Kind = "loopback"
 	KindHostname      Kind = "hostname"
 	KindPropagate     Kind = "propagate"
+	KindLayers        Kind = "layers"
 	KindStage         Kind = "stage"
 	KindAttach        Kind = "attach"
 	KindNewRoot       Kind = "new-root"

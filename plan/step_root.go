@@ -22,7 +22,8 @@ type StageDir struct {
 }
 
 // AttachTree binds a directory of the host into the stage, under Name. Dev and
-// Ino are what the launcher saw at Path: another directory is refused (ESTALE).
+// Ino are what the launcher saw at Path: another directory is refused (ESTALE);
+// both 0 for one that the plan itself makes.
 // ReadOnly covers the mounts below it too.
 type AttachTree struct {
 	Path      string
@@ -73,9 +74,21 @@ type RemoveMountPoint struct {
 	Dir          bool
 }
 
-// RemoveTree has the parent delete, after the end, a temporary directory of
-// layers.
-type RemoveTree struct{ Path string }
+// PrepareLayers has the parent make, or take again, the directory on disk with
+// an overlay's upper and work directory, and lock it. About says what the layers
+// belong to: a directory that was made for something else is refused.
+type PrepareLayers struct {
+	Dir   string
+	Mode  uint32 // of a new upper directory
+	About string // empty for a temporary directory, which must be new
+}
+
+// RemoveLayers has the parent delete, after the end, a temporary directory of
+// layers, from inside the id map since files in it may have any of its ids.
+type RemoveLayers struct {
+	Dir      string
+	UID, GID []Extent
+}
 
 // Kind implements Step.
 func (Stage) Kind() Kind { return KindStage }
@@ -108,7 +121,10 @@ func (PivotRoot) Kind() Kind { return KindPivot }
 func (RemoveMountPoint) Kind() Kind { return KindCleanup }
 
 // Kind implements Step.
-func (RemoveTree) Kind() Kind { return KindCleanup }
+func (PrepareLayers) Kind() Kind { return KindLayers }
+
+// Kind implements Step.
+func (RemoveLayers) Kind() Kind { return KindCleanup }
 
 func (s Stage) String() string { return "mount the stage tmpfs" + size(s.Size) }
 
@@ -155,7 +171,8 @@ func (PivotRoot) String() string    { return "pivot into the new root, detach th
 func (s RemoveMountPoint) String() string {
 	return "remove the mount point " + s.Path + " if empty"
 }
-func (s RemoveTree) String() string { return "remove " + s.Path }
+func (s PrepareLayers) String() string { return "prepare layers in " + s.Dir }
+func (s RemoveLayers) String() string  { return "remove " + s.Dir }
 
 func (s Stage) lower(p *program) {
 	fs := p.keep(p.call(unix.SYS_FSOPEN, p.str("tmpfs"), lit(unix.FSOPEN_CLOEXEC)))
@@ -206,6 +223,9 @@ func (p *program) openTree(path string, recursive bool, dev, ino uint64) arg {
 		flags |= unix.AT_RECURSIVE
 	}
 	m := p.keep(p.call(unix.SYS_OPEN_TREE, cwd, p.str(path), lit(flags)))
+	if dev == 0 && ino == 0 {
+		return m
+	}
 	st := p.stat(m)
 	p.compare(at(st+offDev), ^uint64(0), dev, unix.ESTALE)
 	p.compare(at(st+offIno), ^uint64(0), ino, unix.ESTALE)

@@ -1,0 +1,88 @@
+package main
+
+// version is set by the build.
+var version = "development"
+
+const help = `rl-run starts a container, without root.
+
+  rl-run [OPTIONS] ROOTFS [COMMAND [ARG...]]
+
+ROOTFS is a directory with the container's files. COMMAND is the user's shell in
+it unless given. Options end at ROOTFS: what follows belongs to the command.
+
+Examples:
+  rl-run ./debian                             a shell; what it writes vanishes
+  rl-run -v $PWD:/src -w /src ./debian make   a build in another system
+  rl-run --rw --net=host ./debian apt-get install -y hello
+                                              a change that stays in ./debian
+  rl-run --copy --size 50m ./busybox df -h /  a root of 50 MB in memory
+  rl-run --explain ./busybox sh               what would be done, and why
+
+Root (writes vanish unless something else is said):
+  --rw                 writes stay in ROOTFS
+  --read-only          there are no writes
+  --copy               copy ROOTFS into memory and write there
+  --size SIZE          limit of the memory for writes, like 50m (half of it)
+  --keep DIR           keep the writes in DIR, for the next start with it
+
+Mounts:
+  -v, --volume SRC:DST[:ro,rw,noexec,rslave]
+                       bind a file or directory of the host
+  --mount type=bind|tmpfs,src=SRC,dst=DST[,ro]
+  --tmpfs DST[:size=SIZE,mode=MODE,ro,exec]
+  --device /dev/X[:/dev/Y]
+
+Identity (you are root inside, subordinate ids are the others):
+  -u, --user USER[:GROUP]    names of the container's own passwd, or ids
+  --group-add GROUP          a further group
+  --userns auto|single|keep-id
+                       single: your own id alone; keep-id: your own ids inside
+  --uidmap C:H:N, --gidmap C:H:N
+                       N ids from C inside stand for those from H outside
+
+Namespaces:
+  --pid, --ipc, --uts, --cgroupns private|host
+  -h, --hostname NAME  (the base name of ROOTFS)
+
+Network:
+  --net, --network auto|none|host
+  --dns ADDRESS, --add-host NAME:ADDRESS
+
+Privilege:
+  --cap-add CAP, --cap-drop CAP       with or without CAP_, or ALL
+  --security-opt seccomp=FILE|unconfined
+  --security-opt no-new-privileges[=false]
+  --security-opt mask=PATH|unmask=PATH|unmask=ALL
+
+Process:
+  -e, --env K[=V], --env-file FILE, --env-host
+  -w, --workdir DIR    (/); made where it is missing
+  -t, --tty[=false]    a terminal (when stdin and stdout are terminals)
+  -i[=false]           connect stdin (it is)
+  --entrypoint CMD     put CMD before COMMAND
+  --name NAME
+  --rm                 accepted: nothing is left in any case
+
+Insight:
+  --explain[=text|json|sh]   print the plan and start nothing
+  --show-secrets       values of -e in the printed plan, not names alone
+  -V, --verbose        print each step as it runs
+  --timing             print how long each step took
+  --quiet              no notes
+  --version, --help
+
+Exit codes: the command's own; 125 rl-run failed; 126 the command cannot be
+executed; 127 it is not found; 128+N it died of signal N.
+`
+
+const unshareHelp = `rl-unshare runs a command of this machine in the id map of your containers: as
+their root, to look at, change or delete trees that have their ids.
+
+  rl-unshare [--userns MODE] [--uidmap C:H:N] [--gidmap C:H:N] [COMMAND [ARG...]]
+
+Examples:
+  rl-unshare rm -rf ./debian
+  rl-unshare tar -xf debian.tar -C ./debian
+
+COMMAND is your shell unless given.
+`

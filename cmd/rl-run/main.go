@@ -1,0 +1,41 @@
+// Command rl-run starts a container for a user without root. By its other names
+// it is rl-unshare, and the helpers that it starts itself.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/rl-run/rl-run/launch"
+	"github.com/rl-run/rl-run/plan"
+)
+
+// failure is the exit code of rl-run's own errors.
+const failure = 125
+
+func init() {
+	// PDEATHSIG fires when the thread that cloned the container ends: main
+	// stays on the first thread, which lives as long as the process.
+	runtime.LockOSThread()
+}
+
+func main() {
+	name := filepath.Base(os.Args[0])
+	switch name {
+	case plan.CopyVerb:
+		os.Exit(copyTree(os.Args[1:]))
+	case launch.RemoveVerb:
+		os.Exit(removeTree(os.Args[1:]))
+	case "rl-unshare":
+		os.Exit(unshare(os.Args[1:]))
+	case "rl-run":
+		os.Exit(run(os.Args[1:]))
+	}
+	fmt.Fprintf(os.Stderr, "rl-run: error: start as %q: no such command (rl-run and rl-unshare are known)\n", name)
+	os.Exit(failure)
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/launch"
+	"github.com/rl-run/rl-run/plan"
+)
+
+// fail prints an error and its hint, and returns the exit code that goes with it.
+func fail(err error) int {
+	var step *plan.StepError
+	if errors.As(err, &step) && plan.HelperSpoke(step) {
+		return failure
+	}
+	text := err.Error()
+	if errors.As(err, &step) && err == error(step) {
+		text = launch.Explain(step)
+	}
+	fmt.Fprintf(os.Stderr, "rl-run: error: %s\n", oneLine(text))
+	if h := launch.Hint(err); h != "" {
+		fmt.Fprintf(os.Stderr, "rl-run: hint: %s\n", oneLine(h))
+	}
+	if step != nil && step.Step.Kind() == plan.KindExec {
+		if errors.Is(step.Err, unix.ENOENT) || errors.Is(step.Err, unix.ENOTDIR) {
+			return 127
+		}
+		return 126
+	}
+	return failure
+}
+
+// oneLine keeps a hostile name from writing lines or escape sequences of its own.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+func note(quiet bool) func(string) {
+	return func(text string) {
+		if !quiet {
+			fmt.Fprintf(os.Stderr, "rl-run: note: %s\n", oneLine(text))
+		}
+	}
+}

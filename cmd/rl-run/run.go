@@ -1,0 +1,74 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"github.com/rl-run/rl-run/launch"
+	"github.com/rl-run/rl-run/launch/explain"
+	"github.com/rl-run/rl-run/plan"
+)
+
+// run is rl-run itself: it returns the exit code.
+func run(args []string) int {
+	f, err := parse(args)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		fmt.Print(help)
+		return 0
+	case err != nil:
+		return fail(err)
+	case f.version:
+		fmt.Println("rl-run " + version)
+		return 0
+	}
+	filter, err := launch.LoadFilter(&f.spec)
+	if err != nil {
+		return fail(err)
+	}
+	host, err := launch.Probe(&f.spec)
+	if err != nil {
+		return fail(err)
+	}
+	note := note(f.spec.Quiet)
+	if f.explain != "" {
+		start, err := launch.Compile(&f.spec, &host, filter)
+		if err != nil {
+			return fail(err)
+		}
+		for _, n := range start.Notes {
+			note(n)
+		}
+		if err := explained(f, start); err != nil {
+			return fail(err)
+		}
+		return 0
+	}
+	var signals chan os.Signal
+	c, err := launch.Launch(&f.spec, &host, filter, plan.Options{Verbose: f.verbose, Timing: f.timing}, note,
+		func() { signals = launch.Signals() })
+	if err != nil {
+		return fail(err)
+	}
+	if f.timing {
+		c.WriteTimes(os.Stderr)
+	}
+	code, err := c.Supervise(signals)
+	if err != nil {
+		return fail(err)
+	}
+	return code
+}
+
+func explained(f *flags, start *launch.Start) error {
+	switch f.explain {
+	case "json":
+		return explain.JSON(os.Stdout, start, f.secrets)
+	case "sh":
+		return explain.Script(os.Stdout, start, f.secrets)
+	}
+	return explain.Text(os.Stdout, start, f.secrets)
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/rl-run/rl-run/launch"
+	"github.com/rl-run/rl-run/userns"
+)
+
+// unshare is rl-unshare: a command of the host in the id map of containers.
+func unshare(args []string) int {
+	fs := pflag.NewFlagSet("rl-unshare", pflag.ContinueOnError)
+	fs.SetInterspersed(false)
+	fs.Usage = func() {}
+	mode := fs.String("userns", "auto", "")
+	quiet := fs.Bool("quiet", false, "")
+	var uidmap, gidmap []string
+	fs.StringArrayVar(&uidmap, "uidmap", nil, "")
+	fs.StringArrayVar(&gidmap, "gidmap", nil, "")
+	if err := fs.Parse(args); errors.Is(err, pflag.ErrHelp) {
+		fmt.Print(unshareHelp)
+		return 0
+	} else if err != nil {
+		return fail(flagError(fs, err))
+	}
+	var f flags
+	if err := f.identity("", *mode, uidmap, gidmap); err != nil {
+		return fail(err)
+	}
+	caller, err := userns.Probe(f.spec.Userns.Mode)
+	if err != nil {
+		return fail(err)
+	}
+	ids, err := userns.Compile(f.spec.Userns, caller)
+	if err != nil {
+		return fail(err)
+	}
+	for _, n := range ids.Fallbacks {
+		note(*quiet)(n)
+	}
+	argv := fs.Args()
+	if len(argv) == 0 {
+		argv = []string{os.Getenv("SHELL")}
+		if argv[0] == "" {
+			argv[0] = "/bin/sh"
+		}
+	}
+	paths := []string{argv[0]}
+	if !strings.Contains(argv[0], "/") {
+		paths = nil
+		for dir := range strings.SplitSeq(os.Getenv("PATH"), ":") {
+			if dir == "" {
+				dir = "."
+			}
+			paths = append(paths, path.Join(dir, argv[0]))
+		}
+	}
+	// The command shares the caller's terminal and process group: ^C reaches it
+	// by itself, and must not end the wait for it.
+	signals := launch.Signals()
+	go func() {
+		for range signals {
+		}
+	}()
+	ws, err := launch.RunInMap(ids, caller, paths, argv, os.Environ())
+	switch {
+	case err != nil:
+		return fail(err)
+	case ws.Signaled():
+		return 128 + int(ws.Signal())
+	}
+	return ws.ExitStatus()
+}

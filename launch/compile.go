@@ -1,0 +1,265 @@
+package launch
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/caps"
+	"github.com/rl-run/rl-run/caps/seccomp"
+	"github.com/rl-run/rl-run/internal/passwd"
+	"github.com/rl-run/rl-run/plan"
+	"github.com/rl-run/rl-run/rootfs"
+	"github.com/rl-run/rl-run/userns"
+)
+
+// Start is a compiled start.
+type Start struct {
+	Plan  plan.Plan
+	Notes []string // fallbacks, a line each, for the user
+
+	Form     rootfs.Form
+	IDs      userns.Result
+	User     passwd.User
+	Hostname string
+	Env      []string
+	Terminal bool
+}
+
+// compiler is a start while it is being compiled.
+type compiler struct {
+	spec *Spec
+	host *Host
+	Start
+	made []plan.Entry // mount points made in the root
+	sets caps.Sets
+	base [2]uint32 // uid and gid inside with which the root is set up
+}
+
+// Compile decides how a container is started on this machine. It is a pure
+// function; a filter that Spec names must have been loaded by LoadFilter. Errors
+// are for what was asked for and cannot be had.
+func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
+	c := &compiler{spec: spec, host: host}
+	for _, decide := range []func() error{
+		c.check,
+		c.ids,
+		c.identity,
+		func() error { return c.privileges(filter) },
+	} {
+		if err := decide(); err != nil {
+			return nil, err
+		}
+	}
+	for _, part := range []func() error{
+		c.layers,
+		c.startInit,
+		c.mapIDs,
+		c.namespaces,
+		c.root,
+		c.kernelFilesystems,
+		c.files,
+		c.masks,
+		c.mounts,
+		c.terminal,
+		c.pivot,
+		c.startCommand,
+		c.init,
+		c.command,
+		func() error { return c.enforce(filter) },
+	} {
+		if err := part(); err != nil {
+			return nil, err
+		}
+	}
+	c.cleanup()
+	return &c.Start, nil
+}
+
+func (c *compiler) note(format string, args ...any) {
+	c.Notes = append(c.Notes, fmt.Sprintf(format, args...))
+}
+
+func (c *compiler) parent(s plan.Step, why string) { c.Plan.Add(plan.Parent, s, why) }
+func (c *compiler) inInit(s plan.Step, why string) { c.Plan.Add(plan.Init, s, why) }
+func (c *compiler) inCmd(s plan.Step, why string)  { c.Plan.Add(plan.Command, s, why) }
+
+func (c *compiler) add(entries []plan.Entry) { c.Plan.Entries = append(c.Plan.Entries, entries...) }
+
+func (c *compiler) ownPID() bool { return c.spec.PID != Shared }
+func (c *compiler) ownNet() bool { return c.spec.Net != NetHost }
+
+// ids chooses the id maps and who sets the root up.
+func (c *compiler) ids() (err error) {
+	if c.IDs, err = userns.Compile(c.spec.Userns, c.host.Caller); err != nil {
+		return err
+	}
+	c.Notes = append(c.Notes, c.IDs.Fallbacks...)
+	if _, ok := c.IDs.Maps.HostUID(0); !ok {
+		c.base[0], _ = c.IDs.Maps.InsideUID(c.host.Caller.UID)
+	}
+	if _, ok := c.IDs.Maps.HostGID(0); !ok {
+		c.base[1], _ = c.IDs.Maps.InsideGID(c.host.Caller.GID)
+	}
+	return nil
+}
+
+func (c *compiler) startInit() error {
+	flags := uint64(unix.CLONE_NEWUSER)
+	if c.ownPID() {
+		flags |= unix.CLONE_NEWPID
+	}
+	c.parent(plan.StartInit{Flags: flags}, "the user namespace comes first; the others are made inside it")
+	c.inInit(plan.DieWithParent{}, "")
+	return nil
+}
+
+func (c *compiler) mapIDs() error {
+	m, how := c.IDs.Maps, c.IDs.How
+	if how.Way == userns.WaySelf {
+		c.inInit(plan.MapOwnIDs{UID: m.UID[0], GID: m.GID[0]}, "one id, the caller's own, needs no privilege")
+	} else {
+		c.parent(plan.MapIDs{UID: m.UID, GID: m.GID, By: string(how.Way), Helpers: [2]string{how.NewUIDMap, how.NewGIDMap}},
+			"a namespace gets its owner when it is made: maps before the others")
+	}
+	c.become(plan.Init, c.base[0], c.base[1], nil)
+	c.inInit(plan.SetUmask{}, "modes are as the steps say")
+	return nil
+}
+
+// become changes the ids, and arms again what the change disarms.
+func (c *compiler) become(a plan.Actor, uid, gid uint32, groups []uint32) {
+	c.Plan.Add(a, plan.SetIDs{UID: uid, GID: gid, Groups: groups, KeepGroups: c.IDs.GroupsStay}, "")
+	if host, ok := c.IDs.Maps.HostUID(uid); !ok || host != c.host.Caller.UID {
+		c.Plan.Add(a, plan.DieWithParent{}, "a change of the kernel's uid clears PDEATHSIG")
+	} else if host, ok := c.IDs.Maps.HostGID(gid); !ok || host != c.host.Caller.GID {
+		c.Plan.Add(a, plan.DieWithParent{}, "a change of the kernel's gid clears PDEATHSIG")
+	}
+}
+
+func (c *compiler) namespaces() error {
+	flags := uint64(unix.CLONE_NEWNS)
+	for _, ns := range []struct {
+		flag uint64
+		own  bool
+	}{
+		{unix.CLONE_NEWUTS, c.spec.UTS != Shared},
+		{unix.CLONE_NEWIPC, c.spec.IPC != Shared},
+		{unix.CLONE_NEWNET, c.ownNet()},
+		{unix.CLONE_NEWCGROUP, c.spec.Cgroup != Shared},
+	} {
+		if ns.own {
+			flags |= ns.flag
+		}
+	}
+	c.inInit(plan.Unshare{Flags: flags}, "inside the mapped user namespace, which so owns them")
+	if c.ownNet() {
+		c.inInit(plan.LoopbackUp{}, "")
+	}
+	if c.spec.UTS != Shared {
+		c.Hostname = hostname(c.spec, c.host.Rootfs.Path)
+		c.inInit(plan.SetHostname{Name: c.Hostname}, "")
+	}
+	c.inInit(plan.Propagate{Type: c.propagation()}, "nothing of what follows shows on the host")
+	if c.spec.Net == NetAuto {
+		c.note("no user-mode network driver is built in yet: the container has lo only (--net=none says so, --net=host shares the host's)")
+	}
+	return nil
+}
+
+func (c *compiler) pivot() error {
+	if c.spec.RootMode == RootReadOnly && c.Form == rootfs.FormOverlay || c.readOnlyOverlay() {
+		c.inInit(plan.ReadOnlyRoot{}, "")
+	}
+	c.inInit(plan.PivotRoot{}, "from here on no path leads to the host")
+	return nil
+}
+
+// startCommand does what init and command have in common before they part.
+func (c *compiler) startCommand() error {
+	c.inInit(plan.HideMemory{}, "the command must not read the launcher through /proc/1")
+	c.inInit(plan.DropBounding{Keep: uint64(c.sets.Bounding), Last: c.host.LastCap}, "first, while CAP_SETPCAP is there")
+	c.inInit(plan.NewKeyring{}, "the caller's keys stay outside")
+	c.inInit(plan.SetUmask{Mask: 0o022}, "")
+	if !c.ownPID() {
+		c.inInit(plan.Subreaper{}, "without a pid namespace orphans would go to the host's init")
+	}
+	c.inInit(plan.StartCommand{}, "init and command run side by side from here on")
+	return nil
+}
+
+// init is the way of pid 1 to the static init.
+func (c *compiler) init() error {
+	c.become(plan.Init, c.User.UID, c.User.GID, c.User.Groups)
+	if c.User.UID == 0 {
+		// an exec by uid 0 would give it the bounding set in any case
+		c.inInit(plan.SetCaps{Effective: uint64(c.sets.Bounding), Permitted: uint64(c.sets.Bounding)}, "")
+	} else {
+		c.inInit(plan.SetCaps{}, "")
+	}
+	c.inInit(plan.NoNewPrivs{}, "")
+	c.inInit(plan.ExecInit{Tree: !c.ownPID()}, "nothing of rl-run is left in /proc/1")
+	return nil
+}
+
+// command is the way of the other process to the command itself, up to the
+// point where it loses its privileges.
+func (c *compiler) command() error {
+	c.inCmd(plan.NewSession{}, "")
+	if !c.ownPID() {
+		c.inCmd(plan.DieWithParent{}, "no pid namespace ends it")
+	}
+	switch {
+	case c.Terminal:
+		c.inCmd(plan.TakeTerminal{}, "")
+	case c.spec.NoStdin:
+		c.inCmd(plan.NullStdin{}, "")
+	}
+	if soft, hard := c.host.Files[0], c.host.Files[1]; soft != hard {
+		c.inCmd(plan.SetLimit{Name: "nofile", Resource: unix.RLIMIT_NOFILE, Soft: soft, Hard: hard},
+			"Go raised it for the launcher")
+	}
+	c.inCmd(plan.CloseOnExec{}, "")
+	return nil
+}
+
+// enforce drops what the command may not have, in the order in which each step
+// can still be taken, and executes it.
+func (c *compiler) enforce(filter *seccomp.Profile) error {
+	load, err := c.seccomp(filter)
+	if err != nil {
+		return err
+	}
+	c.inCmd(plan.ResetSignals{}, "")
+	if load != nil && c.spec.NewPrivs {
+		c.inCmd(*load, "without no_new_privs it needs CAP_SYS_ADMIN: before the capabilities drop")
+	}
+	s := c.sets
+	if s.Ambient != 0 {
+		c.inCmd(plan.KeepCaps{}, "")
+	}
+	c.become(plan.Command, c.User.UID, c.User.GID, c.User.Groups)
+	c.inCmd(plan.Chdir{Path: c.workdir()}, "as the user whose place it is")
+	c.inCmd(plan.SetCaps{Effective: uint64(s.Effective), Permitted: uint64(s.Permitted), Inheritable: uint64(s.Inheritable)}, "")
+	if s.Ambient != 0 {
+		c.inCmd(plan.RaiseAmbient{Set: uint64(s.Ambient)}, "so that they outlive the exec of a user other than root")
+	}
+	if !c.spec.NewPrivs {
+		c.inCmd(plan.NoNewPrivs{}, "")
+		if load != nil {
+			c.inCmd(*load, "last: it may refuse what the steps before need")
+		}
+	}
+	c.inCmd(plan.Exec{Paths: c.candidates(), Argv: c.argv(), Env: c.Env}, "")
+	return nil
+}
+
+// cleanup is what the parent does after the end.
+func (c *compiler) cleanup() {
+	if c.Form == rootfs.FormBind {
+		c.Plan.Cleanup = append(c.Plan.Cleanup, rootfs.Unmake(c.host.Rootfs.Path, c.made)...)
+	}
+	if c.temporaryLayers() {
+		c.Plan.Cleanup = append(c.Plan.Cleanup, plan.RemoveLayers{Dir: c.host.Layers, UID: c.IDs.Maps.UID, GID: c.IDs.Maps.GID})
+	}
+}

@@ -1,0 +1,269 @@
+package launch
+
+import (
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rl-run/rl-run/plan"
+	"github.com/rl-run/rl-run/userns"
+)
+
+// identity resolves who the command is, and its environment.
+func (c *compiler) identity() (err error) {
+	t, s := c.host.Rootfs, c.spec
+	who := s.User
+	if who.User == "" && s.Userns.Mode == userns.ModeKeepID {
+		who.User = fmt.Sprint(c.host.Caller.UID)
+		who.Group = fmt.Sprint(c.host.Caller.GID)
+	}
+	if c.User, err = who.Resolve(t.Passwd, t.Group); err != nil {
+		return fmt.Errorf("-u %s: %w", joinNonEmpty(who.User, who.Group), err)
+	}
+	if c.User, err = c.User.AddGroups(t.Group, s.GroupAdd...); err != nil {
+		return fmt.Errorf("--group-add: %w", err)
+	}
+	if who.User == "" { // with a map that lacks 0 there is no root to be
+		c.User.UID, c.User.GID = c.base[0], c.base[1]
+	}
+	ids := append([]uint32{c.User.GID}, c.User.Groups...)
+	if _, ok := c.IDs.Maps.HostUID(c.User.UID); !ok {
+		return c.unmapped("user", c.User.UID)
+	}
+	for _, id := range ids {
+		if _, ok := c.IDs.Maps.HostGID(id); !ok {
+			return c.unmapped("group", id)
+		}
+	}
+	if c.IDs.GroupsStay && len(s.GroupAdd) > 0 {
+		return hinted(fmt.Errorf("--group-add: with a map of a single id the kernel refuses setgroups"), subidHint)
+	}
+	if c.IDs.GroupsStay {
+		c.User.Groups = nil
+	}
+	c.Env = c.environment()
+	return nil
+}
+
+const subidHint = "subordinate ids give more ids: add a line USER:100000:65536 for the caller to /etc/subuid and /etc/subgid, and install uidmap"
+
+func (c *compiler) unmapped(kind string, id uint32) error {
+	return hinted(fmt.Errorf("-u: %s %d has no id in the container's map", kind, id), subidHint)
+}
+
+func joinNonEmpty(a, b string) string {
+	if b == "" {
+		return a
+	}
+	return a + ":" + b
+}
+
+// hostname is --hostname, else --name, else the base name of ROOTFS, as a name
+// that the kernel and DNS take: at most 63 letters, digits, dots and hyphens.
+func hostname(s *Spec, tree string) string {
+	for _, from := range []string{s.Hostname, s.Name, filepath.Base(tree)} {
+		name := strings.Map(func(r rune) rune {
+			switch {
+			case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '.':
+				return r
+			}
+			return '-'
+		}, from)
+		name = strings.Trim(name[:min(len(name), 63)], "-.")
+		if name != "" {
+			return name
+		}
+	}
+	return "container"
+}
+
+// defaultPath is where commands are looked for, as in podman and docker.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// proxies are passed from the caller, as podman does.
+var proxies = [...]string{
+	"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy",
+	"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY",
+}
+
+func (c *compiler) environment() []string {
+	var env variables
+	if c.spec.EnvHost {
+		for _, kv := range c.host.Environ {
+			env.set(kv)
+		}
+	}
+	host := variables(c.host.Environ)
+	for _, k := range proxies {
+		if v, ok := host.get(k); ok {
+			env.set(k + "=" + v)
+		}
+	}
+	env.set("PATH=" + defaultPath)
+	env.set("HOME=" + c.User.Home)
+	if c.User.Name != "" {
+		env.set("USER=" + c.User.Name)
+	}
+	if term, ok := host.get("TERM"); ok && c.spec.Terminal {
+		if !c.host.Rootfs.TermInfo {
+			term = "xterm"
+		}
+		env.set("TERM=" + term)
+	}
+	if c.host.Rootfs.UTF8 {
+		env.set("LANG=C.UTF-8")
+	}
+	name := c.spec.Hostname
+	if c.spec.UTS != Shared {
+		name = hostname(c.spec, c.host.Rootfs.Path)
+	}
+	if name != "" {
+		env.set("HOSTNAME=" + name)
+	}
+	env.set("container=rl-run")
+	for _, kv := range c.spec.Env {
+		if !strings.Contains(kv, "=") {
+			v, ok := host.get(kv)
+			if !ok {
+				continue
+			}
+			kv += "=" + v
+		}
+		env.set(kv)
+	}
+	return env
+}
+
+// variables is an environment, each name once, in the order of the first
+// setting.
+type variables []string
+
+func (v *variables) set(kv string) {
+	k, _, _ := strings.Cut(kv, "=")
+	if i := v.index(k); i >= 0 {
+		(*v)[i] = kv
+		return
+	}
+	*v = append(*v, kv)
+}
+
+func (v variables) index(k string) int {
+	return slices.IndexFunc(v, func(kv string) bool {
+		return len(kv) > len(k) && kv[len(k)] == '=' && kv[:len(k)] == k
+	})
+}
+
+func (v variables) get(k string) (string, bool) {
+	if i := v.index(k); i >= 0 {
+		return v[i][len(k)+1:], true
+	}
+	return "", false
+}
+
+func (c *compiler) argv() []string {
+	if len(c.spec.Command) > 0 {
+		return c.spec.Command
+	}
+	if c.User.Shell != "" {
+		return []string{c.User.Shell}
+	}
+	return []string{"/bin/sh"}
+}
+
+// candidates are the paths at which the command is looked for, in the PATH of
+// its own environment.
+func (c *compiler) candidates() []string {
+	name := c.argv()[0]
+	if strings.Contains(name, "/") {
+		return []string{name}
+	}
+	search, _ := variables(c.Env).get("PATH")
+	var paths []string
+	for _, dir := range strings.Split(search, ":") {
+		if dir == "" {
+			dir = "." // execvp(3)
+		}
+		paths = append(paths, path.Join(dir, name))
+	}
+	return paths
+}
+
+// files provides /etc/hosts, /etc/hostname and /etc/resolv.conf, unless the user
+// mounts something else there.
+func (c *compiler) files() error {
+	name := c.Hostname
+	if name == "" {
+		name = c.spec.Hostname
+	}
+	for _, f := range []struct{ name, content string }{
+		{"hosts", c.hosts(name)},
+		{"hostname", name + "\n"},
+		{"resolv.conf", c.resolv()},
+	} {
+		target := "/etc/" + f.name
+		if c.mountedOver(target) || f.name == "hostname" && name == "" {
+			continue
+		}
+		if t := c.host.Targets[target]; t.Exists && t.Dir {
+			return fmt.Errorf("mount own %s: it is a directory in %s", target, c.spec.Rootfs)
+		} else if !t.Exists && c.foreign() && len(t.Missing) == 0 {
+			continue // /etc cannot be written: its owner has no id here
+		}
+		c.mountPoint(target, false)
+		c.inInit(plan.ProvideFile{Target: target, Name: f.name, Content: f.content}, "")
+	}
+	return nil
+}
+
+func (c *compiler) mountedOver(target string) bool {
+	for _, m := range c.spec.Mounts {
+		if p := m.MountPoint(); target == p || strings.HasPrefix(target, p+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *compiler) hosts(name string) string {
+	var b strings.Builder
+	if c.spec.Net == NetHost && len(c.host.Hosts) > 0 {
+		b.Write(c.host.Hosts)
+		if !strings.HasSuffix(b.String(), "\n") {
+			b.WriteByte('\n')
+		}
+	} else {
+		b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+	}
+	if name != "" && name != "localhost" {
+		fmt.Fprintf(&b, "127.0.1.1\t%s\n", name)
+	}
+	for _, h := range c.spec.AddHost {
+		if host, ip, ok := strings.Cut(h, ":"); ok {
+			fmt.Fprintf(&b, "%s\t%s\n", strings.Trim(ip, "[]"), host)
+		}
+	}
+	return b.String()
+}
+
+// resolv is the host's, for a container that shares its network; servers on the
+// host's loopback cannot be reached from anywhere else.
+func (c *compiler) resolv() string {
+	var b strings.Builder
+	for _, ip := range c.spec.DNS {
+		fmt.Fprintf(&b, "nameserver %s\n", ip)
+	}
+	for line := range strings.Lines(string(c.host.Resolv)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0][0] == '#' || fields[0][0] == ';' {
+			continue
+		}
+		if fields[0] == "nameserver" && (len(c.spec.DNS) > 0 ||
+			c.ownNet() && (strings.HasPrefix(fields[1], "127.") || fields[1] == "::1")) {
+			continue
+		}
+		b.WriteString(strings.Join(fields, " ") + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,320 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/plan"
+	"github.com/rl-run/rl-run/rootfs"
+	"github.com/rl-run/rl-run/rootfs/mountspec"
+)
+
+// layers chooses the form of the root, and prepares layers on disk before
+// anything is started.
+func (c *compiler) layers() error {
+	form, err := c.form()
+	if err != nil {
+		return err
+	}
+	c.Form = form
+	if form != rootfs.FormOverlay {
+		return nil
+	}
+	uid, _ := c.IDs.Maps.InsideUID(c.host.Rootfs.UID)
+	gid, _ := c.IDs.Maps.InsideGID(c.host.Rootfs.GID)
+	if l := c.layersOnDisk(); l.Dir != "" {
+		p := plan.PrepareLayers{Dir: l.Dir, Mode: c.host.Rootfs.Mode}
+		why := "tmpfs takes no user xattrs before Linux 6.6: a directory there cannot be made opaque"
+		if l.Keep {
+			p.About = fmt.Sprintf("rootfs %s %d:%d uid %v gid %v owner %d:%d",
+				c.host.Rootfs.Path, c.host.Rootfs.Dev, c.host.Rootfs.Ino, c.IDs.Maps.UID, c.IDs.Maps.GID, uid, gid)
+			why = ""
+		}
+		c.parent(p, why)
+	}
+	return nil
+}
+
+// foreign reports whether ROOTFS belongs to somebody who has no id in the
+// container, such as the host's root.
+func (c *compiler) foreign() bool {
+	_, uid := c.IDs.Maps.InsideUID(c.host.Rootfs.UID)
+	_, gid := c.IDs.Maps.InsideGID(c.host.Rootfs.GID)
+	return !uid || !gid
+}
+
+func (c *compiler) form() (rootfs.Form, error) {
+	s, f := c.spec, c.host.Facts
+	switch s.RootMode {
+	case RootCopy:
+		return rootfs.FormCopy, nil
+	case RootWritable:
+		if c.foreign() {
+			c.note("%s belongs to uid %d, which has no id in the container: writes to it are refused", s.Rootfs, c.host.Rootfs.UID)
+		}
+		return rootfs.FormBind, nil
+	case RootReadOnly:
+		if c.complete() {
+			return rootfs.FormReadOnly, nil
+		}
+	}
+	var reason string
+	switch {
+	case !f.PlainTree:
+		reason = "has mounts below it"
+	case !f.Overlay:
+		reason = "cannot be a layer of an overlay here"
+	case c.foreign() && s.RootMode != RootReadOnly:
+		c.note("%s belongs to uid %d, which has no id in the container: it is read-only (--copy makes it writable)", s.Rootfs, c.host.Rootfs.UID)
+		if c.complete() {
+			return rootfs.FormReadOnly, nil
+		}
+		return rootfs.FormOverlay, nil
+	default:
+		return rootfs.FormOverlay, nil
+	}
+	if s.Keep != "" {
+		return "", fmt.Errorf("--keep %s: %s %s", s.Keep, s.Rootfs, reason)
+	}
+	if missing := c.missing(); missing != "" {
+		return "", hinted(fmt.Errorf("mount %s: it %s, and lacks the mount point %s", s.Rootfs, reason, missing),
+			"--copy works with any tree, --rw makes the mount point in it")
+	}
+	if s.RootMode != RootReadOnly {
+		c.note("%s %s: it is read-only (--copy or --rw make it writable)", s.Rootfs, reason)
+	}
+	return rootfs.FormReadOnly, nil
+}
+
+// missing is a mount point that ROOTFS lacks, if any.
+func (c *compiler) missing() string {
+	for _, p := range baseTargets {
+		if p != "/tmp" && !c.host.Targets[p].Exists {
+			return p
+		}
+	}
+	for _, m := range c.spec.Mounts {
+		if p := m.MountPoint(); !c.host.Targets[p].Exists && !c.inside(p) {
+			return p
+		}
+	}
+	if w := c.spec.Workdir; w != "" && !c.host.Targets[w].Exists && !c.inside(w) {
+		return w
+	}
+	return ""
+}
+
+func (c *compiler) complete() bool { return c.missing() == "" }
+
+// inside reports whether a path lies on a filesystem that the container makes
+// itself.
+func (c *compiler) inside(p string) bool {
+	for _, top := range []string{"/dev", "/proc", "/sys"} {
+		if p == top || strings.HasPrefix(p, top+"/") {
+			return true
+		}
+	}
+	for _, m := range c.spec.Mounts {
+		if strings.HasPrefix(p, m.MountPoint()+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// readOnlyOverlay: the tree of somebody else, with mount points of our own.
+func (c *compiler) readOnlyOverlay() bool { return c.Form == rootfs.FormOverlay && c.foreign() }
+
+func (c *compiler) layersOnDisk() rootfs.Layers {
+	switch {
+	case c.spec.Keep != "":
+		return rootfs.Layers{Dir: c.host.Layers, Keep: true}
+	case c.Form == rootfs.FormOverlay && !c.host.Facts.TmpfsUpper && c.spec.RootMode != RootReadOnly:
+		return rootfs.Layers{Dir: c.host.Layers}
+	}
+	return rootfs.Layers{}
+}
+
+func (c *compiler) temporaryLayers() bool {
+	l := c.layersOnDisk()
+	return c.Form == rootfs.FormOverlay && l.Dir != "" && !l.Keep
+}
+
+func (c *compiler) propagation() string {
+	for _, m := range c.spec.Mounts {
+		if b, ok := m.(mountspec.Bind); ok && b.Propagation != mountspec.Private {
+			return "slave"
+		}
+	}
+	return "private"
+}
+
+func (c *compiler) root() error {
+	t := c.host.Rootfs
+	uid, ok := c.IDs.Maps.InsideUID(t.UID)
+	if !ok {
+		uid = c.base[0]
+	}
+	gid, ok := c.IDs.Maps.InsideGID(t.GID)
+	if !ok {
+		gid = c.base[1]
+	}
+	c.add(rootfs.Root(c.Form, t, c.layersOnDisk(), c.spec.Size, uid, gid, true, c.spec.Quiet))
+	for _, dir := range []string{"/proc", "/sys", "/dev", "/tmp"} {
+		if dir == "/tmp" && (c.Form == rootfs.FormBind || c.Form == rootfs.FormReadOnly) {
+			continue
+		}
+		c.mountPoint(dir, true)
+	}
+	return nil
+}
+
+// mountPoint makes what is missing of a target. Nothing is made under a mount
+// of the container's own: that begins empty.
+func (c *compiler) mountPoint(p string, dir bool) {
+	t := c.host.Targets[p]
+	steps := rootfs.MountPoint(t, dir)
+	if p == "/tmp" && len(steps) > 0 {
+		steps[len(steps)-1].Step = plan.MakeDir{Path: t.Place, Mode: 0o1777}
+		steps[len(steps)-1].Why = "programs expect one"
+	}
+	c.made = append(c.made, steps...)
+	c.add(steps)
+}
+
+func (c *compiler) kernelFilesystems() error {
+	h, f := c.host, c.host.Facts
+	switch {
+	case !c.ownPID():
+		c.add(rootfs.HostProc(h.Sources["/proc"], "it shows the shared pid namespace"))
+	case !f.OwnProc:
+		c.note("a part of the outer /proc is masked: the container gets that one, with the outer processes' numbers")
+		c.add(rootfs.HostProc(h.Sources["/proc"], "the outer /proc is masked in part"))
+	default:
+		c.add(rootfs.Proc())
+	}
+	switch {
+	case !c.ownNet():
+		c.add(rootfs.HostSys(h.Sources["/sys"], "it shows the shared net namespace"))
+	case !f.OwnSys:
+		c.note("a part of the outer /sys is masked: the container gets that one, read-only")
+		c.add(rootfs.HostSys(h.Sources["/sys"], "the outer /sys is masked in part"))
+	default:
+		c.add(rootfs.Sys())
+		if c.spec.Cgroup != Shared && f.OwnCgroup {
+			c.add(rootfs.Cgroup())
+		}
+	}
+	_, tty := c.IDs.Maps.HostGID(5)
+	c.add(rootfs.Dev(h.Nodes, tty, f.MQueue && c.spec.IPC != Shared))
+	return nil
+}
+
+func (c *compiler) masks() error {
+	c.add(rootfs.Masks(c.host.Masks, rootfs.DefaultReadOnly[:], c.spec.Unmask))
+	return nil
+}
+
+func (c *compiler) mounts() error {
+	ordered, err := mountspec.Order(c.spec.Mounts)
+	if err != nil {
+		return err
+	}
+	for _, m := range ordered {
+		switch m := m.(type) {
+		case mountspec.Bind:
+			src := c.host.Sources[m.Source]
+			c.mountPoint(m.Target, src.Dir)
+			attr := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
+			if m.ReadOnly {
+				attr |= unix.MOUNT_ATTR_RDONLY
+			}
+			if m.NoExec {
+				attr |= unix.MOUNT_ATTR_NOEXEC
+			}
+			if t := c.host.Targets[m.Target]; t.Exists && t.Dir != src.Dir && !c.inside(m.Target) {
+				return fmt.Errorf("%s %s: source and destination must both be directories or both be files", m.Flag(), m)
+			}
+			c.inInit(plan.Bind{Source: src.Path, Target: m.Target, Dev: src.Dev, Ino: src.Ino,
+				Recursive: !m.NonRecursive, Attr: attr, Slave: m.Propagation != mountspec.Private}, m.Flag())
+		case mountspec.Tmpfs:
+			c.mountPoint(m.Target, true)
+			flags := uint64(unix.MS_NOSUID | unix.MS_NODEV)
+			if m.ReadOnly {
+				flags |= unix.MS_RDONLY
+			}
+			if m.NoExec {
+				flags |= unix.MS_NOEXEC
+			}
+			c.inInit(plan.Mount{Type: "tmpfs", Target: m.Target, Flags: flags, Data: tmpfsData(m)}, m.Flag())
+		case mountspec.Device:
+			src := c.host.Sources[m.Source]
+			c.mountPoint(m.Target, false)
+			if c.inside(m.Target) {
+				c.inInit(plan.MakeFile{Path: m.Target}, "mount point")
+			}
+			c.inInit(plan.Bind{Source: src.Path, Target: m.Target, Dev: src.Dev, Ino: src.Ino}, m.Flag())
+		}
+	}
+	if w := c.spec.Workdir; w != "" && !c.inside(w) {
+		c.mountPoint(w, true)
+	}
+	return nil
+}
+
+func tmpfsData(m mountspec.Tmpfs) string {
+	data := fmt.Sprintf("mode=%04o", m.Mode)
+	for _, o := range []struct {
+		name string
+		n    uint64
+	}{{"size", m.Size}, {"nr_inodes", m.Inodes}, {"uid", uint64(m.UID)}, {"gid", uint64(m.GID)}} {
+		if o.n != 0 {
+			data += fmt.Sprintf(",%s=%d", o.name, o.n)
+		}
+	}
+	return data
+}
+
+func (c *compiler) terminal() error {
+	if c.spec.Terminal {
+		c.Terminal = true
+		rows, cols := c.host.Rows, c.host.Cols
+		if rows == 0 || cols == 0 {
+			rows, cols = 24, 80
+		}
+		c.inInit(plan.OpenTerminal{Rows: rows, Cols: cols}, "of the container's own devpts")
+	}
+	return nil
+}
+
+func (c *compiler) workdir() string {
+	if c.spec.Workdir == "" {
+		return "/"
+	}
+	return c.spec.Workdir
+}
+
+// check refuses what cannot be meant together.
+func (c *compiler) check() error {
+	s := c.spec
+	switch {
+	case c.host.Rootfs.Empty:
+		return hinted(fmt.Errorf("open %s: the directory is empty", s.Rootfs), "scripts/mkrootfs busybox DIR makes a small tree")
+	case s.Keep != "" && s.RootMode != RootEphemeral:
+		return fmt.Errorf("--keep %s: only an ephemeral root has a layer to keep, not --%s", s.Keep, s.RootMode)
+	case s.Size != 0 && (s.RootMode == RootWritable || s.RootMode == RootReadOnly):
+		return fmt.Errorf("--size %d: no tmpfs takes writes with --%s", s.Size, s.RootMode)
+	case s.Size != 0 && s.Keep != "":
+		return errors.New("--size: the writes go to --keep's directory")
+	case s.Workdir != "" && !path.IsAbs(s.Workdir):
+		return fmt.Errorf("-w %s: not an absolute path", s.Workdir)
+	case s.Seccomp == "unconfined" && !s.Terminal && c.host.TTY && !s.NoStdin:
+		return hinted(errors.New("--security-opt seccomp=unconfined: the command could type into your terminal (TIOCSTI)"),
+			"-t gives it a terminal of its own")
+	}
+	return nil
+}

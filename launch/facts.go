@@ -1,0 +1,64 @@
+package launch
+
+import (
+	"errors"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/plan"
+)
+
+// flip is a line of the table of errnos that turn a fact of Host around.
+type flip struct {
+	kind   plan.Kind
+	detail string // filesystem of a mount or name of an attached tree; empty for any
+	errnos []unix.Errno
+	fact   func(*Facts) *bool
+}
+
+var flips = [...]flip{
+	// mount_too_revealing(): something is mounted over the outer /proc or /sys
+	{plan.KindMount, "proc", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnProc }},
+	{plan.KindMount, "sysfs", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnSys }},
+	// EBUSY: cgroup v1 uses all controllers; ENOENT: a sysfs without fs/cgroup
+	{plan.KindMount, "cgroup2", []unix.Errno{unix.EPERM, unix.EBUSY, unix.ENODEV, unix.ENOENT}, func(f *Facts) *bool { return &f.OwnCgroup }},
+	{plan.KindMount, "mqueue", []unix.Errno{unix.EPERM, unix.ENODEV}, func(f *Facts) *bool { return &f.MQueue }},
+	// ENODEV: no overlay in this kernel; EPERM: older than 5.11; EINVAL: ROOTFS on a filesystem that cannot be a layer
+	{plan.KindNewRoot, "overlay", []unix.Errno{unix.ENODEV, unix.EPERM, unix.EINVAL}, func(f *Facts) *bool { return &f.Overlay }},
+	// a clone without the mounts below would uncover what they hide
+	{plan.KindAttach, "lower", []unix.Errno{unix.EINVAL}, func(f *Facts) *bool { return &f.PlainTree }},
+}
+
+// Without returns the facts that are left after a step failed, and whether that
+// changed any.
+func (f Facts) Without(failed *plan.StepError) (Facts, bool) {
+	var errno unix.Errno
+	if !errors.As(failed.Err, &errno) {
+		return f, false
+	}
+	for _, l := range flips {
+		if l.kind != failed.Step.Kind() || !slices.Contains(l.errnos, errno) || l.detail != "" && l.detail != detail(failed.Step) {
+			continue
+		}
+		if fact := l.fact(&f); *fact {
+			*fact = false
+			return f, true
+		}
+	}
+	return f, false
+}
+
+func detail(s plan.Step) string {
+	switch s := s.(type) {
+	case plan.Mount:
+		return s.Type
+	case plan.Overlay:
+		return "overlay"
+	case plan.RootTmpfs:
+		return "tmpfs"
+	case plan.AttachTree:
+		return s.Name
+	}
+	return ""
+}

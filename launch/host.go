@@ -1,0 +1,50 @@
+package launch
+
+import (
+	"github.com/rl-run/rl-run/rootfs"
+	"github.com/rl-run/rl-run/userns"
+)
+
+// Host is what Probe saw of this machine, as far as a Spec needs it.
+type Host struct {
+	Caller userns.Caller
+	Arch   string // by Go's name
+	Kernel [2]int // the first two numbers of its release
+
+	Rootfs  rootfs.Tree
+	Targets map[string]rootfs.Target // by path of the container
+	Sources map[string]rootfs.Source // by path of the host
+	Layers  string                   // directory for an overlay's writes that go to disk
+
+	Masks []rootfs.MaskPath
+	Nodes []string // devices of /dev that exist
+
+	LastCap int // the highest capability that the kernel knows
+	Files   [2]uint64
+	Environ []string // of the caller
+	Resolv  []byte   // /etc/resolv.conf
+	Hosts   []byte   // /etc/hosts, for a shared net namespace
+	TTY     bool     // stdin is a terminal
+	Rows    uint16   // of the caller's terminal
+	Cols    uint16
+
+	Facts Facts
+}
+
+// Facts is what only trying can tell. Each is assumed until a step fails with an
+// errno that the table in facts.go lists; then it is given up, and Compile runs
+// again.
+type Facts struct {
+	OwnProc    bool // proc of an own pid namespace may be mounted
+	OwnSys     bool // sysfs of an own net namespace may be mounted
+	OwnCgroup  bool // cgroup2 may be mounted
+	MQueue     bool // mqueue may be mounted
+	Overlay    bool // overlay may be mounted
+	PlainTree  bool // nothing is mounted below ROOTFS
+	TmpfsUpper bool // tmpfs takes user xattrs, so that an upper layer on it works
+}
+
+// AllFacts is what is assumed at first.
+var AllFacts = Facts{
+	OwnProc: true, OwnSys: true, OwnCgroup: true, MQueue: true, Overlay: true, PlainTree: true, TmpfsUpper: true,
+}

@@ -1,0 +1,107 @@
+package launch
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/plan"
+	"github.com/rl-run/rl-run/rootfs"
+	"github.com/rl-run/rl-run/userns"
+)
+
+// A directory of layers holds upper, work and a text that says what they belong
+// to; the text's file is the lock too.
+const layersAbout = "rl-run.layers"
+
+func prepareLayers(s plan.PrepareLayers) error {
+	err := os.Mkdir(s.Dir, 0o700)
+	if err != nil && (s.About == "" || !errors.Is(err, fs.ErrExist)) {
+		return err
+	}
+	about := filepath.Join(s.Dir, layersAbout)
+	fd, err := unix.Open(about, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: about, Err: err}
+	}
+	// The lock goes with the launcher's end: the fd stays open on purpose.
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = unix.Close(fd)
+		return &fs.PathError{Op: "lock", Path: s.Dir, Err: errors.New("in use by another container")}
+	}
+	buf := make([]byte, 4096)
+	n, err := unix.Read(fd, buf)
+	if err != nil {
+		return &fs.PathError{Op: "read", Path: about, Err: err}
+	}
+	switch {
+	case n == 0:
+		if entries, err := os.ReadDir(s.Dir); err != nil {
+			return err
+		} else if len(entries) > 1 {
+			_ = os.Remove(about)
+			return &fs.PathError{Op: "use", Path: s.Dir, Err: errors.New("the directory is not empty and holds no layer of rl-run")}
+		}
+		if _, err := unix.Write(fd, []byte(s.About)); err != nil {
+			return &fs.PathError{Op: "write", Path: about, Err: err}
+		}
+	case !bytes.Equal(buf[:n], []byte(s.About)):
+		return &fs.PathError{Op: "use", Path: s.Dir, Err: errors.New("its layer was made with another ROOTFS or other id maps")}
+	}
+	for name, mode := range map[string]os.FileMode{"upper": os.FileMode(s.Mode & 0o777), "work": 0o700} {
+		dir := filepath.Join(s.Dir, name)
+		if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeMountPoint removes a mount point if it is empty; anything else in its
+// place belongs to the user.
+func removeMountPoint(s plan.RemoveMountPoint) error {
+	return rootfs.RemoveEmpty(s.Rootfs, s.Path, s.Dir)
+}
+
+// RemoveVerb is the name under which the launcher's binary removes a tree.
+const RemoveVerb = "rl-run-remove"
+
+// removeLayers deletes a directory of layers in a user namespace with the
+// container's map: its files may belong to any id of it.
+func removeLayers(s plan.RemoveLayers) error {
+	if _, err := os.Lstat(s.Dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return InMap(userns.Maps{UID: s.UID, GID: s.GID}, []string{"/proc/self/exe"}, []string{RemoveVerb, s.Dir})
+}
+
+// InMap runs a program of the host in a user namespace with the given maps, as
+// its root, and waits for it.
+func InMap(m userns.Maps, paths, argv []string) error {
+	caller, err := userns.Probe(userns.ModeAuto)
+	if err != nil {
+		return err
+	}
+	r, err := userns.Compile(userns.Request{UID: m.UID, GID: m.GID}, caller)
+	if err != nil {
+		return err
+	}
+	ws, err := RunInMap(r, caller, paths, argv, nil)
+	if err != nil {
+		return err
+	}
+	if ws != 0 {
+		return fmt.Errorf("%s ended with status %d", argv[0], ws.ExitStatus())
+	}
+	return nil
+}

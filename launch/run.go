@@ -1,0 +1,178 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/caps/seccomp"
+	"github.com/rl-run/rl-run/internal/pid1"
+	"github.com/rl-run/rl-run/plan"
+	"github.com/rl-run/rl-run/userns"
+)
+
+// Container is one that runs.
+type Container struct {
+	*Start
+	Child   *plan.Child
+	spec    *Spec
+	opts    plan.Options
+	started func()                // called beside the child's first steps
+	times   map[int]time.Duration // when the parent's steps began, by CLOCK_MONOTONIC
+}
+
+// Launch compiles and runs until the command has been executed. When a step
+// fails in a way that only trying could tell, the child is torn down and the
+// start compiled again without that fact, at most once for each.
+//
+// The calling goroutine must be locked to the main thread (plan.Child.Start).
+// Errors of steps are *plan.StepError.
+//
+// started is called once, as soon as there is a child whose signals could be
+// forwarded, beside its first steps.
+func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func(string), started func()) (*Container, error) {
+	image, err := pid1.MemFD()
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(image)
+	o.Image = image
+	var noted []string
+	for {
+		start, err := Compile(s, h, filter)
+		if err != nil {
+			return nil, err
+		}
+		for i, n := range start.Notes {
+			if i >= len(noted) || noted[i] != n {
+				note(n)
+			}
+		}
+		noted = start.Notes
+		c := &Container{Start: start, spec: s, opts: o, started: started}
+		started = nil
+		err = c.run()
+		if err == nil {
+			return c, nil
+		}
+		c.tearDown()
+		var failed *plan.StepError
+		if !errors.As(err, &failed) {
+			return nil, err
+		}
+		left, changed := h.Facts.Without(failed)
+		if !changed {
+			return nil, err
+		}
+		h.Facts = left
+	}
+}
+
+// run executes the plan up to the exec of init and command.
+func (c *Container) run() (err error) {
+	if c.Child, err = plan.Prepare(c.Plan, c.opts); err != nil {
+		return err
+	}
+	if c.opts.Timing {
+		c.times = make(map[int]time.Duration)
+	}
+	handed := false // init waits for the parent
+	for i, e := range c.Plan.Entries {
+		if e.Actor != plan.Parent {
+			if handed && e.Actor == plan.Init {
+				if err := c.Child.Go(); err != nil {
+					return err
+				}
+				handed = false
+			}
+			continue
+		}
+		if c.opts.Verbose {
+			fmt.Fprintf(os.Stderr, "rl-run: step %d %s: %s\n", i+1, e.Actor, e.Step)
+		}
+		if c.opts.Timing {
+			c.times[i] = monotonic()
+		}
+		_, first := e.Step.(plan.StartInit)
+		if c.Child.PID != 0 && !handed {
+			if err := c.Child.Await(i); err != nil {
+				return err
+			}
+			handed = true
+		}
+		if err := c.parentStep(e.Step); err != nil {
+			return &plan.StepError{Index: i, Actor: e.Actor, Step: e.Step, Err: err}
+		}
+		if first {
+			handed = false
+		}
+	}
+	return c.Child.Running()
+}
+
+// parentStep takes a step of the launcher itself.
+func (c *Container) parentStep(s plan.Step) error {
+	switch s := s.(type) {
+	case plan.StartInit:
+		if err := c.Child.Start(); err != nil {
+			return err
+		}
+		if c.started != nil {
+			c.started()
+		}
+		return nil
+	case plan.MapIDs:
+		return userns.WriteMaps(c.Child.PID, userns.Maps{UID: s.UID, GID: s.GID},
+			userns.How{Way: userns.Way(s.By), NewUIDMap: s.Helpers[0], NewGIDMap: s.Helpers[1]})
+	case plan.PrepareLayers:
+		return prepareLayers(s)
+	case plan.RemoveMountPoint:
+		return removeMountPoint(s)
+	case plan.RemoveLayers:
+		return removeLayers(s)
+	}
+	return fmt.Errorf("BUG: %s is no step of the parent", s.Kind())
+}
+
+// tearDown ends a child that failed and waits for its end, so that what it held
+// is gone.
+func (c *Container) tearDown() {
+	if c.Child == nil {
+		return
+	}
+	if c.Child.PID != 0 {
+		_ = unix.PidfdSendSignal(c.Child.PIDFD, unix.SIGKILL, nil, 0)
+		var ws unix.WaitStatus
+		_, _ = wait4(c.Child.PID, &ws)
+	}
+	c.Child.Close()
+	c.Cleanup()
+}
+
+// Cleanup takes the parent's steps after the end. What it cannot remove stays,
+// and is told.
+func (c *Container) Cleanup() {
+	for _, s := range c.Plan.Cleanup {
+		if err := c.parentStep(s); err != nil {
+			fmt.Fprintf(os.Stderr, "rl-run: note: %s: %v\n", s, err)
+		}
+	}
+}
+
+func monotonic() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return time.Duration(ts.Nano())
+}
+
+func wait4(pid int, ws *unix.WaitStatus) (int, error) {
+	for {
+		n, err := unix.Wait4(pid, ws, 0, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}

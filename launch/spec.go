@@ -1,0 +1,67 @@
+package launch
+
+import (
+	"github.com/rl-run/rl-run/internal/passwd"
+	"github.com/rl-run/rl-run/rootfs/mountspec"
+	"github.com/rl-run/rl-run/userns"
+)
+
+// RootMode is how writes to the root are treated.
+type RootMode string
+
+// The modes of a root.
+const (
+	RootEphemeral RootMode = "ephemeral" // they vanish
+	RootWritable  RootMode = "rw"        // they persist in ROOTFS
+	RootReadOnly  RootMode = "read-only"
+	RootCopy      RootMode = "copy" // they go to a copy in memory
+)
+
+// Share says whether a namespace is the container's own or the host's.
+type Share string
+
+// The values of --pid, --ipc, --uts, --cgroupns, and of --net beside its modes.
+const (
+	Private Share = "private"
+	Shared  Share = "host"
+)
+
+// Network modes: auto, none and host.
+const (
+	NetAuto = "auto"
+	NetNone = "none"
+	NetHost = "host"
+)
+
+// Spec is what the user asked for. The zero value of a field is its default,
+// unless its comment says otherwise.
+type Spec struct {
+	Rootfs   string
+	RootMode RootMode
+	Size     uint64 // bytes of the tmpfs that takes the writes; 0 for half of memory
+	Keep     string // directory that keeps the overlay's upper layer
+	Mounts   []mountspec.Mount
+
+	User     passwd.Spec
+	GroupAdd []string
+	Userns   userns.Request
+
+	PID, IPC, UTS, Cgroup Share
+	Net                   string
+	Hostname, Name        string
+	DNS, AddHost          []string
+
+	CapAdd, CapDrop []string
+	Seccomp         string // "" for the default profile, "unconfined", or a path
+	NewPrivs        bool   // no_new_privs off
+	Mask, Unmask    []string
+
+	Env      []string // K=V, or K for the value of the caller's environment
+	EnvHost  bool
+	Workdir  string
+	Terminal bool
+	NoStdin  bool
+	NoInit   bool
+	Command  []string // with the entrypoint before it; empty for the user's shell
+	Quiet    bool
+}

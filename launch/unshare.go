@@ -1,0 +1,40 @@
+package launch
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/plan"
+	"github.com/rl-run/rl-run/userns"
+)
+
+// CompileUnshare is the plan of rl-unshare: a program of the host in a user
+// namespace with id maps, and in nothing else.
+func CompileUnshare(ids userns.Result, caller userns.Caller, paths, argv, env []string, workdir string) plan.Plan {
+	c := &compiler{spec: &Spec{PID: Shared}, host: &Host{Caller: caller}, Start: Start{IDs: ids}}
+	_ = c.startInit()
+	_ = c.mapIDs()
+	c.inInit(plan.SetUmask{Mask: 0o022}, "")
+	if workdir != "" {
+		c.inInit(plan.Chdir{Path: workdir}, "")
+	}
+	c.inInit(plan.CloseOnExec{}, "")
+	c.inInit(plan.ResetSignals{}, "")
+	c.inInit(plan.Exec{Paths: paths, Argv: argv, Env: env}, "")
+	return c.Plan
+}
+
+// RunInMap runs a program of the host in a user namespace with id maps, and
+// waits for its end.
+func RunInMap(ids userns.Result, caller userns.Caller, paths, argv, env []string) (unix.WaitStatus, error) {
+	c := &Container{Start: &Start{Plan: CompileUnshare(ids, caller, paths, argv, env, "")}}
+	if err := c.run(); err != nil {
+		c.tearDown()
+		return 0, err
+	}
+	defer c.Child.Close()
+	var ws unix.WaitStatus
+	_, err := wait4(c.Child.PID, &ws)
+	return ws, os.NewSyscallError("wait4", err)
+}

@@ -1,0 +1,99 @@
+package rootfs
+
+import (
+	"github.com/rl-run/rl-run/plan"
+)
+
+// Form is how ROOTFS becomes the root.
+type Form string
+
+// The forms of a root.
+const (
+	FormOverlay  Form = "overlay"   // writes go to a layer above it
+	FormCopy     Form = "copy"      // a tmpfs into which it is copied
+	FormBind     Form = "bind"      // it itself, writable
+	FormReadOnly Form = "read-only" // it itself, read-only
+)
+
+// Layers say where an overlay's writes go.
+type Layers struct {
+	Dir  string // directory of the host with upper and work in it; empty for the stage's tmpfs
+	Keep bool
+}
+
+// Names in the stage.
+const (
+	lowerName = "lower"
+	upperName = "upper"
+	workName  = "work"
+	diskName  = "disk"
+	rootName  = "root"
+)
+
+// Root returns the steps that make the new root. uid and gid are the owner of
+// the tree as the container sees it. Size limits the tmpfs that takes the writes.
+func Root(f Form, t Tree, l Layers, size uint64, uid, gid uint32, recursive, quiet bool) []plan.Entry {
+	var pl plan.Plan
+	add := func(s plan.Step, why string) { pl.Add(plan.Init, s, why) }
+	attach := plan.AttachTree{Path: t.Path, Dev: t.Dev, Ino: t.Ino, Name: lowerName}
+
+	switch f {
+	case FormOverlay:
+		o := plan.Overlay{Lower: []string{lowerName}, Upper: upperName, Work: workName}
+		if l.Dir == "" {
+			add(plan.Stage{Size: size}, "no path leads to it: over the old root")
+			// the overlay's root directory looks like the upper layer's
+			add(plan.StageDir{Name: upperName, Mode: t.Mode, UID: uid, GID: gid}, "")
+			add(plan.StageDir{Name: workName, Mode: 0o700}, "")
+		} else {
+			add(plan.Stage{}, "no path leads to it: over the old root")
+			add(plan.AttachTree{Path: l.Dir, Name: diskName}, "the writes go to disk")
+			o.Upper, o.Work, o.Volatile = diskName+"/"+upperName, diskName+"/"+workName, !l.Keep
+		}
+		add(attach, "")
+		add(o, "ROOTFS itself is never written")
+	case FormCopy:
+		add(plan.Stage{}, "no path leads to it: over the old root")
+		attach.Recursive, attach.ReadOnly = true, true
+		add(attach, "")
+		add(plan.RootTmpfs{Size: size, Mode: t.Mode}, "")
+		add(plan.CopyTree{From: lowerName, To: rootName, Source: t.Path, Quiet: quiet}, "")
+	case FormBind, FormReadOnly:
+		add(plan.Stage{}, "no path leads to it: over the old root")
+		attach.Name, attach.Recursive, attach.ReadOnly = rootName, recursive, f == FormReadOnly
+		add(attach, "")
+	}
+	add(plan.OpenRoot{}, "paths of the container are resolved from it")
+	return pl.Entries
+}
+
+// MountPoint returns the steps that make what is missing of a target.
+func MountPoint(t Target, dir bool) []plan.Entry {
+	if t.Exists {
+		return nil
+	}
+	var pl plan.Plan
+	for _, d := range t.Missing {
+		pl.Add(plan.Init, plan.MakeDir{Path: d, Mode: 0o755}, "mount point")
+	}
+	if dir {
+		pl.Add(plan.Init, plan.MakeDir{Path: t.Place, Mode: 0o755}, "mount point")
+	} else {
+		pl.Add(plan.Init, plan.MakeFile{Path: t.Place}, "mount point")
+	}
+	return pl.Entries
+}
+
+// Unmake returns the cleanup for mount points that were made in ROOTFS itself.
+func Unmake(tree string, made []plan.Entry) []plan.Step {
+	var steps []plan.Step
+	for i := len(made) - 1; i >= 0; i-- {
+		switch s := made[i].Step.(type) {
+		case plan.MakeDir:
+			steps = append(steps, plan.RemoveMountPoint{Rootfs: tree, Path: s.Path, Dir: true})
+		case plan.MakeFile:
+			steps = append(steps, plan.RemoveMountPoint{Rootfs: tree, Path: s.Path})
+		}
+	}
+	return steps
+}
