@@ -18,9 +18,13 @@ type part struct {
 
 // copyTo copies t from the directory src into the directory dst.
 func (t *tree) copyTo(src, dst, workers, depth int) (Stats, error) {
-	// The mode of a fresh tmpfs is 1777. A set-group-ID bit on it would pass the
-	// group on to everything made below.
-	if errno := (place{fd: dst}).chmod(0o700); errno != 0 {
+	// The root is the one directory that was not made here: it may have another
+	// owner, and its set-group-ID bit would pass its group on to all below.
+	uid, gid, root := uint32(unix.Geteuid()), uint32(unix.Getegid()), place{fd: dst}
+	if errno := root.chown(uid, gid); errno != 0 {
+		return Stats{}, pathError("chown", "destination", errno)
+	}
+	if errno := root.chmod(0o700); errno != 0 {
 		return Stats{}, pathError("chmod", "destination", errno)
 	}
 	p := newPool(workers, part{d: t.root})
@@ -31,8 +35,8 @@ func (t *tree) copyTo(src, dst, workers, depth int) (Stats, error) {
 			tree: t,
 			pool: p,
 			lane: newLane(opened{t.root, src, dst}, depth),
-			uid:  uint32(unix.Geteuid()),
-			gid:  uint32(unix.Getegid()),
+			uid:  uid,
+			gid:  gid,
 			buf:  make([]byte, copyBuf),
 		}
 		do[i] = copiers[i].part

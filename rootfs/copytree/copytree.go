@@ -167,7 +167,7 @@ func Copy(src, dst int, o Options) (Stats, error) {
 		return Stats{}, &os.PathError{Op: "open", Path: ".", Err: errno}
 	}
 	defer closeFd(from)
-	to, errno := openat(dst, dot, dirFlags, 0)
+	to, _, errno := openDir(dst, dot, true)
 	if errno != 0 {
 		return Stats{}, &os.PathError{Op: "open", Path: "destination", Err: errno}
 	}

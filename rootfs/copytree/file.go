@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// file copies a regular file and reports whether a copy of the inode that the
-// survey saw, which is g's where there is a g, was begun.
+// file copies a regular file and reports whether it is the inode of g, if there
+// is a g, so that further names can be linked to the copy.
 func (c *copier) file(d *dir, e *entry, o opened, g *group) (bool, error) {
 	name := d.cname(e)
 	in, errno := openat(o.src, name, fileFlags|unix.O_NOATIME, 0)
@@ -42,5 +42,7 @@ func (c *copier) file(d *dir, e *entry, o opened, g *group) (bool, error) {
 	if err := c.attributes(d, name, &a, foreign, place{fd: in}, place{fd: out}); err != nil {
 		return false, err
 	}
-	return g == nil || g.dev == devOf(&st) && g.ino == st.Ino, nil
+	// An inode number is free for another file once the last name is gone, so
+	// one that has a single name by now may not be what the survey saw.
+	return g != nil && st.Nlink > 1 && g.dev == devOf(&st) && g.ino == st.Ino, nil
 }

@@ -2,6 +2,7 @@ package copytree
 
 import (
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -130,7 +131,10 @@ const (
 // says how many directories each may keep open. Counting those that are taken
 // needs /proc, so it tries: dup costs nothing next to a copy.
 func fdBudget(fd, workers int) (n, depth int, errno unix.Errno) {
-	const spare = 1 // for the Go runtime and whoever else opens one
+	// The Go runtime opens two descriptors when the first timer starts, which
+	// would be ours (Progress) or its own, while memory is given back.
+	time.AfterFunc(time.Hour, func() {}).Stop()
+	const spare = 1 // for whoever else opens one
 	want := workers*(2*maxDepth+transit) + spare
 	probes := make([]int, 0, want)
 	for len(probes) < want {

@@ -25,6 +25,9 @@ const (
 var outside error
 
 func TestMain(m *testing.M) {
+	if os.Getenv(lowLimitEnv) != "" {
+		copyWithLowLimit()
+	}
 	if os.Getenv(insideEnv) != "" {
 		os.Exit(m.Run())
 	}
