@@ -42,7 +42,7 @@ func plant(what string) {
 		if err := c.Start(); err != nil {
 			panic(err)
 		}
-		fmt.Println(c.Process.Pid)
+		fmt.Fprintln(os.Stdout, c.Process.Pid)
 	case "leave-and-pass": // a test program that passes and leaves a sleeper
 		os.Exit(Tests(runnerFunc(func() int {
 			if err := planter("sleep").Start(); err != nil {
