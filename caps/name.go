@@ -110,8 +110,8 @@ func nearest(s string) string {
 	return at
 }
 
-// distance is the number of insertions, deletions, replacements and swaps of
-// neighbours that make b of a.
+// distance is the number of letters inserted, deleted or replaced, and of adjacent
+// ones swapped, that makes b of a.
 func distance(a, b string) int {
 	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

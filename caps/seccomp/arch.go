@@ -28,18 +28,12 @@ const (
 	armPrivateCount = 16
 )
 
-// token is the AUDIT_ARCH_ value in struct seccomp_data.
+// token is the AUDIT_ARCH_ value in struct seccomp_data. That of x32 is x86_64's.
 func (a archID) token() uint32 {
-	switch a {
-	case archI386:
-		return unix.AUDIT_ARCH_I386
-	case archAarch64:
-		return unix.AUDIT_ARCH_AARCH64
-	case archArm:
-		return unix.AUDIT_ARCH_ARM
-	default: // x86_64 and x32
-		return unix.AUDIT_ARCH_X86_64
-	}
+	return [archCount]uint32{
+		unix.AUDIT_ARCH_X86_64, unix.AUDIT_ARCH_I386, unix.AUDIT_ARCH_X86_64,
+		unix.AUDIT_ARCH_AARCH64, unix.AUDIT_ARCH_ARM,
+	}[a]
 }
 
 // wide reports whether arguments have 64 bits. Those of x32 do in the kernel,

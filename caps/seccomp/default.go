@@ -41,7 +41,7 @@ func Default() *Profile {
 	}
 	for _, s := range from.Syscalls {
 		r := Rule{
-			Names: s.Names, Name: s.Name, Action: Action(s.Action), ErrnoRet: s.ErrnoRet,
+			Names: s.Names, Action: Action(s.Action), ErrnoRet: s.ErrnoRet,
 			Includes: condition(s.Includes), Excludes: condition(s.Excludes),
 		}
 		for _, a := range s.Args {
@@ -69,11 +69,9 @@ const consulted = caps.DacReadSearch | caps.SysAdmin | caps.SysBoot | caps.SysCh
 	caps.SysModule | caps.SysPacct | caps.SysPtrace | caps.SysRawio | caps.SysTime |
 	caps.SysTtyConfig | caps.SysNice | caps.Syslog | caps.Bpf | caps.Perfmon
 
-// The highest release of the kernel that Default's rules ask for, with which
-// the stored programs were made.
+// consultedKernel is the highest release of the kernel that Default's rules ask
+// for. The stored programs were made for it and all later ones.
 var consultedKernel = Release{4, 8}
-
-//go:generate go test -run TestStoredProgramsAreCurrent -update
 
 // DefaultFilter is Compile of Default, except that for the usual capabilities,
 // those of caps.Default and none at all (--cap-drop ALL), the program is taken
@@ -82,10 +80,11 @@ var consultedKernel = Release{4, 8}
 // adding NET_ADMIN, say, makes no difference. The error is that of Compile.
 func DefaultFilter(env Env) ([]unix.SockFilter, error) {
 	if env.Arch == runtime.GOARCH && Release(env.Kernel).atLeast(consultedKernel) {
-		switch env.Caps & consulted {
-		case caps.Default & consulted:
+		asked := env.Caps & consulted
+		if asked == caps.Default&consulted {
 			return decode(storedDefault), nil
-		case 0:
+		}
+		if asked == 0 {
 			return decode(storedNone), nil
 		}
 	}

@@ -20,7 +20,9 @@
 //     thread, and so does a number of x32 where only x86_64 is listed.
 //   - On i386 a rule for socket(2) and its like also applies to the subcall of
 //     socketcall(2), and one for semget(2) and its like to that of ipc(2), with
-//     the condition on argument 0 replaced by the number of the subcall.
+//     the condition on argument 0 replaced by the number of the subcall. Here that
+//     holds for accept, recv, send, semop and semtimedop as well, for which
+//     libseccomp 2.5 makes no rule when the machine's architecture is x86_64.
 //
 // Rules with different actions whose arguments overlap are tried in the order of
 // the profile; libseccomp has an order of its own there, which it does not
@@ -35,6 +37,12 @@
 // errno for a rule, no masked comparison, one architecture a filter, and a
 // program that tests one number after the other. The kernel runs a new filter
 // once for each number of a system call to learn which ones it always allows
-// (since 5.11), so a program of 400 tests in a row costs several times as much to
-// load as one that searches ranges of numbers by halving; see Compile.
+// (since 5.11), so a program with a test for each number costs several times as
+// much to load as one that searches ranges of numbers by halving: for moby's
+// profile 700 against 80 microseconds on one machine. TestCosts prints both.
 package seccomp
+
+// The programs are made with the table, hence the order.
+
+//go:generate go run ./internal/tables table.go
+//go:generate go test -run TestStoredProgramsAreCurrent -update

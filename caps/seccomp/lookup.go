@@ -1,7 +1,5 @@
 package seccomp
 
-//go:generate go run ./internal/tables table.go
-
 // lookup is the row of callNumbers for a name.
 func lookup(name string) (row int, ok bool) {
 	low, high := 0, callCount

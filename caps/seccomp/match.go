@@ -91,7 +91,7 @@ func (t *term) joins(next *term) bool {
 	return !a.masked && !b.masked && a.arg == b.arg && a.wide == b.wide
 }
 
-// terms lists what bodies demand, in order, with neighbours joined.
+// terms lists what bodies demand, in order, joining one to the next where it can.
 func terms(bodies []*body, wide bool) []term {
 	var list []term
 	for _, b := range bodies {

@@ -3,7 +3,6 @@ package seccomp
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -123,51 +122,4 @@ func walk(prog []unix.SockFilter) (live int, err error) {
 		return 0, fmt.Errorf("the last instruction is %#x", last.Code)
 	}
 	return live, nil
-}
-
-// edgesOf are values of an argument at which a comparison with v, or a mask, may
-// go wrong.
-func edgesOf(v uint64) []uint64 {
-	list := []uint64{
-		v, v - 1, v + 1, ^v, v &^ 0xffffffff, v | 0xffffffff, v & 0xffffffff, v | 0xffffffff<<32,
-		v | 1<<32, v ^ 1<<32, (v & 0xffffffff) - 1, v<<32 | v>>32,
-	}
-	for bit := range 64 {
-		list = append(list, v^1<<bit)
-	}
-	return list
-}
-
-// plainEdges are values that are edges whatever the profile says.
-var plainEdges = []uint64{
-	0, 1, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0xffffffff00000000, 1 << 63, ^uint64(0) >> 1, ^uint64(0),
-}
-
-// argEdges lists, for each name that p has conditions on, the values to try for
-// each argument that they look at.
-func argEdges(p *Profile) map[string][6][]uint64 {
-	all := map[string][6][]uint64{}
-	for _, r := range slices.Concat(p.Refuse, p.Syscalls) {
-		for _, name := range r.calls() {
-			for _, a := range r.Args {
-				e := all[name]
-				e[a.Index] = append(append(e[a.Index], edgesOf(a.Value)...), edgesOf(a.ValueTwo)...)
-				if a.Op == MaskedEqual {
-					e[a.Index] = append(e[a.Index], edgesOf(a.ValueTwo|^a.Value)...)
-				}
-				all[name] = e
-			}
-		}
-	}
-	for name, e := range all {
-		for i := range e {
-			if e[i] != nil {
-				e[i] = append(e[i], plainEdges...)
-				slices.Sort(e[i])
-				e[i] = slices.Compact(e[i])
-			}
-		}
-		all[name] = e
-	}
-	return all
 }

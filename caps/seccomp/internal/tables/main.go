@@ -119,7 +119,7 @@ func generate(dir string) ([]byte, error) {
 	for name, nr := range armCalls {
 		set(name, arm, armPrivate|nr)
 	}
-	for _, name := range strings.Fields(muxed) {
+	for name := range strings.FieldsSeq(muxed) {
 		if table[name] == nil {
 			set(name, i386, none)
 		}
