@@ -40,20 +40,20 @@ func (c *copier) stream(in, out int, n int64) error {
 	splices := true
 	for n > 0 {
 		var m int
-		var err error
+		var errno unix.Errno
 		if want := int(min(n, chunk)); splices {
-			m, err = unix.Sendfile(out, in, nil, want)
+			m, errno = sendfile(out, in, want)
 		} else {
-			m, err = c.readWrite(in, out, want)
+			m, errno = c.readWrite(in, out, want)
 		}
 		switch {
-		case err == unix.EINTR:
+		case errno == unix.EINTR:
 			continue
-		case err == unix.EINVAL && splices:
+		case errno == unix.EINVAL && splices:
 			splices = false // this filesystem cannot
 			continue
-		case err != nil:
-			return err
+		case errno != 0:
+			return errno
 		case m == 0: // the file shrank
 			return nil
 		}
@@ -71,17 +71,20 @@ func (c *copier) stream(in, out int, n int64) error {
 
 // readWrite is sendfile for files that cannot be spliced. It copies at most a
 // buffer full.
-func (c *copier) readWrite(in, out, n int) (int, error) {
-	n, err := unix.Read(in, c.buf[:min(n, len(c.buf))])
-	if err != nil {
-		return 0, err
+func (c *copier) readWrite(in, out, n int) (int, unix.Errno) {
+	n, errno := read(in, c.buf[:min(n, len(c.buf))])
+	if errno != 0 {
+		return 0, errno
 	}
 	for b := c.buf[:n]; len(b) > 0; {
-		m, err := unix.Write(out, b)
-		if err != nil && err != unix.EINTR {
-			return 0, err
+		m, errno := write(out, b)
+		switch errno {
+		case 0:
+			b = b[m:]
+		case unix.EINTR:
+		default:
+			return 0, errno
 		}
-		b = b[max(m, 0):]
 	}
-	return n, nil
+	return n, 0
 }

@@ -152,13 +152,13 @@ func (c *copier) lost(p part, errno unix.Errno) error {
 	if p.to == 0 {
 		p.d.parts.Store(1)
 		if !c.stats.skip(errno, p.d, nil) {
-			return openError(p.d, errno)
+			return pathError("open", p.d.pathOf(nil), errno)
 		}
 	} else {
 		for i := p.from; i < p.to; i++ {
 			e := &p.d.entries[i]
 			if e.kind() != unix.S_IFDIR && !c.stats.skip(errno, p.d, p.d.cname(e)) {
-				return openError(p.d, errno)
+				return pathError("open", p.d.pathOf(nil), errno)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package copytree
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,8 +17,8 @@ import (
 func TestSwapsAfterTheSurvey(t *testing.T) {
 	needNamespaces(t)
 	outside := t.TempDir()
-	write(t, outside+"/secret", "secret")
-	write(t, outside+"/sub/secret", "secret")
+	writeFile(t, outside+"/secret", "secret")
+	writeFile(t, outside+"/sub/secret", "secret")
 
 	for name, c := range map[string]struct {
 		swap func(at func(string) string) // replaces the entry x
@@ -28,10 +29,10 @@ func TestSwapsAfterTheSurvey(t *testing.T) {
 		"file by fifo":        {func(at func(string) string) { must(t, unix.Mkfifo(at("x"), 0o644)) }, false, ""},
 		"file by socket":      {func(at func(string) string) { must(t, unix.Mknod(at("x"), unix.S_IFSOCK|0o644, 0)) }, false, ""},
 		"file by whiteout":    {func(at func(string) string) { must(t, unix.Mknod(at("x"), unix.S_IFCHR|0o644, 0)) }, false, ""},
-		"file by directory":   {func(at func(string) string) { write(t, at("x/new"), "new") }, false, ""},
+		"file by directory":   {func(at func(string) string) { writeFile(t, at("x/new"), "new") }, false, ""},
 		"file by nothing":     {func(at func(string) string) {}, false, ""},
 		"directory by link":   {func(at func(string) string) { must(t, os.Symlink(outside, at("x"))) }, true, "d"},
-		"directory by file":   {func(at func(string) string) { write(t, at("x"), "new") }, true, "d"},
+		"directory by file":   {func(at func(string) string) { writeFile(t, at("x"), "new") }, true, "d"},
 		"directory by fifo":   {func(at func(string) string) { must(t, unix.Mkfifo(at("x"), 0o644)) }, true, "d"},
 		"directory by nought": {func(at func(string) string) {}, true, "d"},
 	} {
@@ -39,12 +40,12 @@ func TestSwapsAfterTheSurvey(t *testing.T) {
 			src, dst := t.TempDir(), tmpfs(t, "")
 			at := func(rel string) string { return filepath.Join(src, rel) }
 			if c.dir {
-				write(t, at("x/secret"), "plain")
-				write(t, at("x/sub/secret"), "plain")
+				writeFile(t, at("x/secret"), "plain")
+				writeFile(t, at("x/sub/secret"), "plain")
 			} else {
-				write(t, at("x"), "plain")
+				writeFile(t, at("x"), "plain")
 			}
-			write(t, at("stays"), "plain")
+			writeFile(t, at("stays"), "plain")
 			tr, from := surveyed(t, src)
 			must(t, os.Rename(at("x"), outside+"/gone"))
 			defer func() { must(t, os.RemoveAll(outside+"/gone")) }()
@@ -68,13 +69,62 @@ func TestSwapsAfterTheSurvey(t *testing.T) {
 	}
 }
 
+// The second half of a large directory comes up when the directory is gone.
+func TestPartOfADirectoryLost(t *testing.T) {
+	src, dst := t.TempDir(), tmpfs(t, "")
+	for i := range 2 * partEntries {
+		writeFile(t, fmt.Sprintf("%s/d/file%04d", src, i), "x")
+	}
+	must(t, os.Chtimes(src+"/d", time.Unix(1, 2), time.Unix(3, 4)))
+	tr, from := surveyed(t, src)
+	to := openDst(t, dst)
+	must(t, os.Mkdir(dst+"/d", 0o700))
+	c := &copier{tree: tr, lane: newLane(opened{tr.root, from, to}, minDepth), buf: make([]byte, copyBuf)}
+	defer c.lane.close()
+	d := tr.root.subs[0]
+	d.parts.Store(2)
+	must(t, c.part(part{d, 0, partEntries}))
+	must(t, os.Rename(src+"/d", src+"/e"))
+	must(t, os.Symlink("/etc", src+"/d"))
+	c.lane.close()
+	must(t, c.part(part{d, partEntries, 2 * partEntries}))
+	if c.stats.Files != partEntries || c.stats.Changed.N != partEntries || !strings.HasPrefix(c.stats.Changed.First, "d/file") {
+		t.Errorf("Stats = %+v", c.stats)
+	}
+	if n := len(list(t, dst+"/d")); n != partEntries {
+		t.Errorf("%d files, want %d", n, partEntries)
+	}
+	if fi, err := os.Stat(dst + "/d"); err != nil || !fi.ModTime().Equal(time.Unix(3, 4)) || fi.Mode().Perm() != 0o700 {
+		t.Errorf("d: %v", fi)
+	}
+}
+
+// A directory that changes while it is read may show a name twice.
+func TestNamesTwice(t *testing.T) {
+	src, dst := t.TempDir(), tmpfs(t, "")
+	writeFile(t, src+"/d/file", "x")
+	must(t, os.Symlink("x", src+"/d/link"))
+	must(t, unix.Mkfifo(src+"/d/fifo", 0o600))
+	must(t, os.Link(src+"/d/fifo", src+"/d/fifo2"))
+	want := snapshot(t, src)
+	tr, from := surveyed(t, src)
+	d := tr.root.subs[0]
+	d.entries = append(d.entries, d.entries...)
+	tr.root.subs = append(tr.root.subs, &dir{parent: tr.root, self: d.self})
+	st, err := tr.copyTo(from, openDst(t, dst), DefaultWorkers, maxDepth)
+	if err != nil || st.Changed.N != 5 {
+		t.Errorf("copyTo = %+v, %v, want 5 changed", st, err)
+	}
+	compare(t, withoutLinkAtimes(snapshot(t, dst)), withoutLinkAtimes(want))
+}
+
 // A symbolic link that turned into something else is not read.
 func TestLinkSwapped(t *testing.T) {
 	src, dst := t.TempDir(), tmpfs(t, "")
 	must(t, os.Symlink("a", src+"/x"))
 	tr, from := surveyed(t, src)
 	must(t, os.Remove(src+"/x"))
-	write(t, src+"/x", "file")
+	writeFile(t, src+"/x", "file")
 	st, err := tr.copyTo(from, openDst(t, dst), DefaultWorkers, maxDepth)
 	if err != nil || st.Changed.N != 1 || len(snapshot(t, dst)) != 1 {
 		t.Errorf("copyTo = %+v, %v", st, err)
@@ -84,13 +134,13 @@ func TestLinkSwapped(t *testing.T) {
 // A name of a hard link that now means another file is copied as that.
 func TestHardLinkBroken(t *testing.T) {
 	src, dst := t.TempDir(), tmpfs(t, "")
-	write(t, src+"/a", "one")
+	writeFile(t, src+"/a", "one")
 	must(t, os.Link(src+"/a", src+"/b"))
 	must(t, os.Link(src+"/a", src+"/c"))
 	tr, from := surveyed(t, src)
 	for _, name := range []string{"/a", "/b", "/c"} {
 		must(t, os.Remove(src+name))
-		write(t, src+name, "new"+name)
+		writeFile(t, src+name, "new"+name)
 	}
 	_, err := tr.copyTo(from, openDst(t, dst), 1, maxDepth)
 	must(t, err)
@@ -108,7 +158,7 @@ func TestSwapsWhileCopying(t *testing.T) {
 	src := t.TempDir()
 	for _, d := range []string{"x/a/b/c", "x/a/d", "x/e"} {
 		for _, f := range []string{"passwd", "hostname", "group"} {
-			write(t, filepath.Join(src, d, f), "plain")
+			writeFile(t, filepath.Join(src, d, f), "plain")
 		}
 	}
 	must(t, os.Symlink("/etc", src+"/y"))
@@ -166,11 +216,11 @@ func TestSwapsWhileCopying(t *testing.T) {
 // it.
 func TestFilesThatGrowAndShrink(t *testing.T) {
 	src, dst := t.TempDir(), tmpfs(t, "")
-	write(t, src+"/grown", "a")
-	write(t, src+"/shrunk", strings.Repeat("b", 100_000))
+	writeFile(t, src+"/grown", "a")
+	writeFile(t, src+"/shrunk", strings.Repeat("b", 100_000))
 	tr, from := surveyed(t, src)
 	must(t, os.Truncate(src+"/shrunk", 10))
-	write(t, src+"/grown", strings.Repeat("a", 200_000))
+	writeFile(t, src+"/grown", strings.Repeat("a", 200_000))
 	st, err := tr.copyTo(from, openDst(t, dst), DefaultWorkers, maxDepth)
 	must(t, err)
 	for name, want := range map[string]int64{"grown": 200_000, "shrunk": 10} {
@@ -185,7 +235,7 @@ func TestFilesThatGrowAndShrink(t *testing.T) {
 
 func TestDestinationMustBeEmpty(t *testing.T) {
 	src, dst := t.TempDir(), tmpfs(t, "")
-	write(t, dst+"/some\nthing", "")
+	writeFile(t, dst+"/some\nthing", "")
 	_, err := copyDir(t, src, dst, Options{})
 	if !errors.Is(err, unix.ENOTEMPTY) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("err = %v, want a line with %v", err, unix.ENOTEMPTY)
@@ -194,7 +244,7 @@ func TestDestinationMustBeEmpty(t *testing.T) {
 
 func TestNoDirectory(t *testing.T) {
 	dst := tmpfs(t, "")
-	file, err := os.Open(write(t, t.TempDir()+"/file", ""))
+	file, err := os.Open(writeFile(t, t.TempDir()+"/file", ""))
 	must(t, err)
 	defer file.Close()
 	for name, fds := range map[string][2]int{

@@ -39,13 +39,13 @@ func everyKind(t testing.TB, root string) {
 	}
 	// Contents of sizes around pages and buffers.
 	for _, n := range []int{0, 1, 4095, 4096, 4097, 65536, 131073, 9 << 20} {
-		write(t, at(fmt.Sprintf("d/file%d", n)), strings.Repeat("0123456789abcdef!", n/17+1)[:n])
+		writeFile(t, at(fmt.Sprintf("d/file%d", n)), strings.Repeat("0123456789abcdef!", n/17+1)[:n])
 	}
 	for _, mode := range []uint32{0, 0o400, 0o777, 0o4755, 0o2755, 0o6511, 0o1644, 0o7777} {
-		must(t, unix.Chmod(write(t, at(fmt.Sprintf("d/mode%o", mode)), "x"), mode))
+		must(t, unix.Chmod(writeFile(t, at(fmt.Sprintf("d/mode%o", mode)), "x"), mode))
 	}
 	for i, own := range [][2]int{{0, 0}, {1000, 0}, {0, 1000}, {33, 1000}, {65534, 65534}, {65535, 65535}} {
-		p := write(t, at(fmt.Sprintf("d/owner%d", i)), "x")
+		p := writeFile(t, at(fmt.Sprintf("d/owner%d", i)), "x")
 		must(t, os.Chown(p, own[0], own[1]))
 		must(t, unix.Chmod(p, 0o6755))
 		p = at(fmt.Sprintf("d/ownerlink%d", i))
@@ -57,7 +57,7 @@ func everyKind(t testing.TB, root string) {
 		must(t, unix.Chmod(p, 0o3711))
 	}
 	// Links of files, symbolic links and FIFOs, near and far.
-	must(t, os.Link(write(t, at("link/a"), "linked"), at("link/b")))
+	must(t, os.Link(writeFile(t, at("link/a"), "linked"), at("link/b")))
 	must(t, os.Link(at("link/a"), at("link/far/c")))
 	must(t, os.Symlink("a", at("link/s1")))
 	must(t, unix.Linkat(unix.AT_FDCWD, at("link/s1"), unix.AT_FDCWD, at("link/far/s2"), 0))
@@ -75,7 +75,7 @@ func everyKind(t testing.TB, root string) {
 	must(t, unix.Mknod(at("odd/whiteout"), unix.S_IFCHR, 0))
 	// Names of any byte.
 	for _, name := range []string{"\x01", "new\nline", "\xff\xfe", " ", "-rf", "*", strings.Repeat("n", 255), "ünï"} {
-		write(t, at("odd/"+name), name)
+		writeFile(t, at("odd/"+name), name)
 	}
 	// Attributes.
 	must(t, unix.Lsetxattr(at("d/file4097"), "user.note", []byte("hello"), 0))
@@ -86,7 +86,7 @@ func everyKind(t testing.TB, root string) {
 	must(t, unix.Lsetxattr(at("d/file4095"), "system.posix_acl_access", acl(1000), 0))
 	must(t, unix.Lsetxattr(at("d/group"), "system.posix_acl_default", acl(33), 0))
 	must(t, unix.Lsetxattr(at("odd/fifo"), "system.posix_acl_access", acl(7), 0))
-	write(t, at("d/group/heir"), "made below a default ACL")
+	writeFile(t, at("d/group/heir"), "made below a default ACL")
 	// Holes at the front, in the middle and at the end.
 	for i, at2 := range [][]int64{{1 << 20}, {0, 1 << 20}, {0}, {}, {5000, 12287, 300_000}} {
 		f, err := os.Create(at(fmt.Sprintf("d/sparse%d", i)))

@@ -1,7 +1,7 @@
 package copytree
 
 import (
-	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,8 +49,8 @@ func closeOpened(o opened) {
 // that cannot be opened is an error to give up for.
 func (l *lane) enter(d *dir) (opened, unix.Errno, error) {
 	at := l.nearest(d)
-	for i := len(l.path) - 1; i >= 0; i-- {
-		o, errno, err := l.step(at, l.path[i])
+	for _, d := range slices.Backward(l.path) {
+		o, errno, err := l.step(at, d)
 		if errno != 0 || err != nil {
 			return opened{}, errno, err
 		}
@@ -108,8 +108,10 @@ func (l *lane) step(at opened, d *dir) (opened, unix.Errno, error) {
 func (l *lane) openCopy(d *dir) (int, error) {
 	at := l.nearest(d)
 	fd, errno := openat(at.dst, dot, dirFlags, 0)
-	for i := len(l.path) - 1; i >= 0 && errno == 0; i-- {
-		d := l.path[i]
+	for _, d := range slices.Backward(l.path) {
+		if errno != 0 {
+			break
+		}
 		var next int
 		next, errno = openat(fd, d.parent.cname(d.entry()), dirFlags, 0)
 		closeFd(fd)
@@ -153,10 +155,4 @@ func fdBudget(fd, workers int) (n, depth int, errno unix.Errno) {
 		}
 	}
 	return 0, 0, unix.EMFILE
-}
-
-// openError is the error for a directory that could not be opened for a reason
-// that is no one entry's.
-func openError(d *dir, errno unix.Errno) error {
-	return &os.PathError{Op: "open", Path: d.pathOf(nil), Err: errno}
 }

@@ -6,8 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +19,7 @@ import (
 const (
 	insideEnv = "COPYTREE_INSIDE" // set in the namespaces
 	nestedEnv = "COPYTREE_NESTED" // set in a test that nested started again
+	nestedSrc = "COPYTREE_SOURCE" // the directory given to nested
 )
 
 // outside is why there are no namespaces.
@@ -53,12 +54,7 @@ func TestMain(m *testing.M) {
 func namespaces() (*exec.Cmd, error) {
 	if os.Geteuid() == 0 {
 		cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-		ids := []syscall.SysProcIDMap{{HostID: 0, Size: 1}, {ContainerID: 1, HostID: 100000, Size: 65535}}
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
-			UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true,
-			Pdeathsig: unix.SIGKILL,
-		}
+		cmd.SysProcAttr = newNamespaces([]extent{{0, 0, 1}, {1, 100000, 65535}})
 		return cmd, nil
 	}
 	enter := []string{"--user", "--map-auto", "--map-root-user", "--mount", "--propagation", "private", "--kill-child"}
@@ -70,6 +66,27 @@ func namespaces() (*exec.Cmd, error) {
 		return nil, err
 	}
 	return exec.Command("unshare", append(append(enter, "--", self), os.Args[1:]...)...), nil
+}
+
+// extent is a line of an id map: size ids from inside on stand for those from
+// outside on.
+type extent struct{ inside, outside, size int }
+
+// newNamespaces starts a process as root of a user namespace with the given map
+// and in a mount namespace of its own.
+func newNamespaces(ids []extent) *unix.SysProcAttr {
+	attr := &unix.SysProcAttr{
+		Cloneflags:                 unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
+		GidMappingsEnableSetgroups: true,
+		Pdeathsig:                  unix.SIGKILL,
+	}
+	attr.UidMappings = slices.Grow(attr.UidMappings, len(ids))[:len(ids)]
+	for i, e := range ids {
+		m := &attr.UidMappings[i]
+		m.ContainerID, m.HostID, m.Size = e.inside, e.outside, e.size
+	}
+	attr.GidMappings = attr.UidMappings
+	return attr
 }
 
 // needNamespaces ends a test that cannot mount.
@@ -85,32 +102,22 @@ func needNamespaces(t testing.TB) {
 }
 
 // nested runs the calling test again, alone, as root of a further user namespace
-// with the given map, and reports whether this is that run. The directories are
-// open in it as returned by nestedDir.
-func nested(t *testing.T, ids []syscall.SysProcIDMap, dirs ...string) bool {
+// with the given map, and reports whether this is that run. It finds the
+// directory src in nestedSrc.
+func nested(t *testing.T, ids []extent, src string) bool {
 	t.Helper()
 	if os.Getenv(nestedEnv) == t.Name() {
 		return true
 	}
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v")
-	cmd.Env = append(os.Environ(), nestedEnv+"="+t.Name())
-	for i, d := range dirs {
-		cmd.Env = append(cmd.Env, fmt.Sprintf("%s_%d=%s", nestedEnv, i, d))
-	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
-		UidMappings: ids, GidMappings: ids,
-		Pdeathsig: unix.SIGKILL,
-	}
+	cmd.Env = append(os.Environ(), nestedEnv+"="+t.Name(), nestedSrc+"="+src)
+	cmd.SysProcAttr = newNamespaces(ids)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("in a namespace with the map %v: %v\n%s", ids, err, out)
 	}
 	return false
 }
-
-// nestedDir returns the directory that the outer run gave to nested.
-func nestedDir(i int) string { return os.Getenv(fmt.Sprintf("%s_%d", nestedEnv, i)) }
 
 // mountAt mounts a filesystem on a new directory until the test ends.
 func mountAt(t testing.TB, fstype, options string) string {
@@ -175,8 +182,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// write makes a file with its directories.
-func write(t testing.TB, path, contents string) string {
+// writeFile makes a file with its directories.
+func writeFile(t testing.TB, path, contents string) string {
 	t.Helper()
 	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	must(t, os.WriteFile(path, []byte(contents), 0o644))

@@ -99,7 +99,7 @@ func TestMeterIsSilent(t *testing.T) {
 func TestProgress(t *testing.T) {
 	src, dst := tmpfs(t, ""), tmpfs(t, "")
 	for i := range 50 {
-		write(t, fmt.Sprintf("%s/%d", src, i), strings.Repeat("x", 1<<20))
+		writeFile(t, fmt.Sprintf("%s/%d", src, i), strings.Repeat("x", 1<<20))
 	}
 	var calls atomic.Int32
 	var last, total int64
@@ -128,7 +128,7 @@ func TestProgress(t *testing.T) {
 func BenchmarkCopy(b *testing.B) {
 	src := tmpfs(b, "")
 	for i := range 2000 {
-		write(b, fmt.Sprintf("%s/%d/%d/%d", src, i%7, i%31, i), strings.Repeat("x", i*37%20000))
+		writeFile(b, fmt.Sprintf("%s/%d/%d/%d", src, i%7, i%31, i), strings.Repeat("x", i*37%20000))
 	}
 	for b.Loop() {
 		b.StopTimer()

@@ -15,9 +15,9 @@ func TestMountsBelowTheTree(t *testing.T) {
 		must(t, os.Mkdir(src+"/"+d, 0o755))
 	}
 	mountOn(t, src+"/data", "tmpfs", "mode=711")
-	write(t, src+"/data/in", "a submount")
-	write(t, src+"/bound", "")
-	write(t, src+"/null", "")
+	writeFile(t, src+"/data/in", "a submount")
+	writeFile(t, src+"/bound", "")
+	writeFile(t, src+"/null", "")
 	bind := func(from, to string, flags uintptr) {
 		must(t, unix.Mount(from, src+to, "", unix.MS_BIND|flags, ""))
 		t.Cleanup(func() { must(t, unix.Unmount(src+to, unix.MNT_DETACH)) })
@@ -46,7 +46,7 @@ func TestMountsBelowTheTree(t *testing.T) {
 // ramfs stands for a tmpfs before Linux 6.6: neither has user.* attributes.
 func TestNoUserXattrs(t *testing.T) {
 	src, dst := t.TempDir(), mountAt(t, "ramfs", "")
-	write(t, src+"/file", "x")
+	writeFile(t, src+"/file", "x")
 	want := snapshot(t, src)
 	must(t, unix.Lsetxattr(src+"/file", "user.a", []byte("1"), 0))
 	must(t, unix.Lsetxattr(src+"/file", "user.b", []byte("2"), 0))
@@ -62,7 +62,7 @@ func TestWithoutSplice(t *testing.T) {
 	needNamespaces(t)
 	dir := tmpfs(t, "")
 	want := strings.Repeat("0123456789", 123_456)
-	in, err := os.Open(write(t, dir+"/in", want))
+	in, err := os.Open(writeFile(t, dir+"/in", want))
 	must(t, err)
 	defer in.Close()
 	out, err := os.OpenFile(dir+"/out", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)

@@ -42,7 +42,7 @@ func snapshot(t testing.TB, root string) map[string]string {
 			s += fmt.Sprintf(" device %#x", st.Rdev)
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
-			id := [2]uint64{uint64(st.Dev), st.Ino}
+			id := [2]uint64{st.Dev, st.Ino}
 			names[id] = append(names[id], rel)
 		}
 		all[rel] = s + attributesOf(t, path)

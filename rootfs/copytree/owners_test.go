@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +16,7 @@ func foreign(t *testing.T, root string) {
 	must(t, os.Chmod(root, 0o755))
 	must(t, os.Chmod(filepath.Dir(root), 0o755))
 	for name, id := range map[string]int{"root": 0, "one": 1, "nobody": 65534, "other": 1000} {
-		write(t, filepath.Join(root, name, "file"), "x")
+		writeFile(t, filepath.Join(root, name, "file"), "x")
 		must(t, os.Symlink("file", filepath.Join(root, name, "link")))
 		must(t, unix.Mkfifo(filepath.Join(root, name, "fifo"), 0o644))
 		must(t, filepath.WalkDir(filepath.Join(root, name), func(path string, _ os.DirEntry, err error) error {
@@ -26,9 +25,9 @@ func foreign(t *testing.T, root string) {
 		}))
 	}
 	// The owner is known, the group is not.
-	write(t, root+"/root/shared", "x")
+	writeFile(t, root+"/root/shared", "x")
 	must(t, os.Chown(root+"/root/shared", 0, 1000))
-	must(t, unix.Chmod(write(t, root+"/other/su", "x"), 0o4755))
+	must(t, unix.Chmod(writeFile(t, root+"/other/su", "x"), 0o4755))
 	must(t, os.Chown(root+"/other/su", 1000, 1000))
 	must(t, unix.Chmod(root+"/other/su", 0o4755))
 }
@@ -47,27 +46,27 @@ func owners(t *testing.T, root string) map[string][2]uint32 {
 
 func TestOwnersOutsideTheMap(t *testing.T) {
 	for name, c := range map[string]struct {
-		ids      []syscall.SysProcIDMap
+		ids      []extent
 		remapped int64
 		want     map[string][2]uint32 // by directory; all others are 0:0
 		shared   [2]uint32
 	}{
 		"single id": {
-			ids:      []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}},
+			ids:      []extent{{0, 0, 1}},
 			remapped: 14,
 		},
 		"two ids": {
-			ids:      []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}, {ContainerID: 1, HostID: 1, Size: 1}},
+			ids:      []extent{{0, 0, 1}, {1, 1, 1}},
 			remapped: 10,
 			want:     map[string][2]uint32{"one": {1, 1}},
 		},
 		// The overflow id is in the map, so it alone does not say that an owner
 		// is outside.
 		"with nobody": {
-			ids: []syscall.SysProcIDMap{
-				{ContainerID: 0, HostID: 0, Size: 1},
-				{ContainerID: 1, HostID: 1, Size: 1},
-				{ContainerID: 65534, HostID: 65534, Size: 1},
+			ids: []extent{
+				{0, 0, 1},
+				{1, 1, 1},
+				{65534, 65534, 1},
 			},
 			remapped: 5,
 			want:     map[string][2]uint32{"one": {1, 1}, "nobody": {65534, 65534}},
@@ -77,7 +76,7 @@ func TestOwnersOutsideTheMap(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			needNamespaces(t)
-			src := os.Getenv(nestedEnv + "_0")
+			src := os.Getenv(nestedSrc)
 			if src == "" {
 				src = t.TempDir()
 				foreign(t, src)
@@ -107,21 +106,21 @@ func TestOwnersOutsideTheMap(t *testing.T) {
 
 func TestUnreadable(t *testing.T) {
 	needNamespaces(t)
-	src := os.Getenv(nestedEnv + "_0")
+	src := os.Getenv(nestedSrc)
 	if src == "" {
 		src = t.TempDir()
 		foreign(t, src)
 		must(t, os.Chmod(src+"/other/su", 0o600))
-		write(t, src+"/closed/in", "x")
+		writeFile(t, src+"/closed/in", "x")
 		must(t, os.Chown(src+"/closed", 1000, 1000))
 		must(t, os.Chmod(src+"/closed", 0o700))
 		// Its names may be read, nothing else.
-		write(t, src+"/listed/in", "x")
+		writeFile(t, src+"/listed/in", "x")
 		must(t, os.Chown(src+"/listed", 1000, 1000))
 		must(t, os.Chmod(src+"/listed", 0o744))
 		setTimes(t, src)
 	}
-	if !nested(t, []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}}, src) {
+	if !nested(t, []extent{{0, 0, 1}}, src) {
 		return
 	}
 	dst := tmpfs(t, "")
@@ -155,7 +154,7 @@ func TestUnreadable(t *testing.T) {
 // The group and the mode of a tmpfs do not pass to what is made in it.
 func TestDestinationWithGroup(t *testing.T) {
 	src, dst := t.TempDir(), tmpfs(t, "mode=2777,gid=5")
-	write(t, src+"/d/file", "x")
+	writeFile(t, src+"/d/file", "x")
 	want := snapshot(t, src)
 	old := unix.Umask(0o77)
 	_, err := copyDir(t, src, dst, Options{})

@@ -2,8 +2,10 @@ package copytree
 
 import "golang.org/x/sys/unix"
 
-const mqueueMagic = 0x19800202   // MQUEUE_MAGIC in ipc/mqueue.c
-const configfsMagic = 0x62656570 // CONFIGFS_MAGIC in fs/configfs/mount.c
+const (
+	mqueueMagic   = 0x19800202 // MQUEUE_MAGIC in ipc/mqueue.c
+	configfsMagic = 0x62656570 // CONFIGFS_MAGIC in fs/configfs/mount.c
+)
 
 // isPseudo reports whether the mount that begins at fd shows the kernel's own
 // objects. Their contents have no end (/proc), no size, or an effect when read;

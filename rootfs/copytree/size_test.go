@@ -173,7 +173,7 @@ func TestNoSpaceLeft(t *testing.T) {
 	needNamespaces(t)
 	src := t.TempDir()
 	for i := range 20 {
-		write(t, fmt.Sprintf("%s/sub/file%02d", src, i), strings.Repeat("x", 100_000))
+		writeFile(t, fmt.Sprintf("%s/sub/file%02d", src, i), strings.Repeat("x", 100_000))
 	}
 	for name, options := range map[string]string{"bytes": "remount,size=1m", "inodes": "remount,nr_inodes=12"} {
 		t.Run(name, func(t *testing.T) {

@@ -83,7 +83,7 @@ func (w *walker) walk(d *dir) error {
 	if errno != 0 {
 		d.hollow = true
 		if !w.stats.skip(errno, d, nil) {
-			return openError(d, errno)
+			return pathError("open", d.pathOf(nil), errno)
 		}
 		// Root in the namespace may open any directory of an owner in the map.
 		d.foreign = errno == unix.EACCES

@@ -62,7 +62,9 @@ func openDir(at int, name *byte, noatime bool) (fd int, foreign bool, errno unix
 	return fd, noatime && errno == 0, errno
 }
 
-func closeFd(fd int) { unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+// closeFd has no error to report: a tmpfs writes nothing back, and what is read
+// is read.
+func closeFd(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
 
 func statx(at int, name *byte, flags int, st *unix.Statx_t) unix.Errno {
 	_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(at), uintptr(unsafe.Pointer(name)),
@@ -73,6 +75,22 @@ func statx(at int, name *byte, flags int, st *unix.Statx_t) unix.Errno {
 func fstatfs(fd int, st *unix.Statfs_t) unix.Errno {
 	_, _, errno := unix.Syscall(unix.SYS_FSTATFS, uintptr(fd), uintptr(unsafe.Pointer(st)), 0)
 	return errno
+}
+
+// sendfile copies at most n bytes from where in stands to where out stands.
+func sendfile(out, in, n int) (int, unix.Errno) {
+	m, _, errno := unix.Syscall6(unix.SYS_SENDFILE, uintptr(out), uintptr(in), 0, uintptr(n), 0, 0)
+	return int(m), errno
+}
+
+func read(fd int, buf []byte) (int, unix.Errno) {
+	n, _, errno := unix.Syscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)))
+	return int(n), errno
+}
+
+func write(fd int, buf []byte) (int, unix.Errno) {
+	n, _, errno := unix.Syscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)))
+	return int(n), errno
 }
 
 func mkdirat(at int, name *byte, mode uint32) unix.Errno {

@@ -1,6 +1,8 @@
 package copytree
 
 import (
+	"bytes"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -100,14 +102,8 @@ func (d *dir) pathOf(name *byte) string {
 	if len(parts) == 0 {
 		return "."
 	}
-	var b []byte
-	for i := len(parts) - 1; i >= 0; i-- {
-		b = append(b, parts[i]...)
-		if i > 0 {
-			b = append(b, '/')
-		}
-	}
-	return printable(string(b))
+	slices.Reverse(parts)
+	return printable(string(bytes.Join(parts, []byte{'/'})))
 }
 
 // maxPath is where a path in a message is cut: a very deep tree has paths of
