@@ -1,0 +1,59 @@
+# rl-run, a container launcher for users without root. "make help" lists the targets.
+
+PREFIX   ?= /usr/local
+FUZZTIME ?= 10s
+
+# The other names of rl-run, links to it: one binary that looks at the name it was called by.
+LINKS := rl-unshare
+
+# All programs are static: they run on any distribution, and a container's start pays for no dynamic linker.
+export CGO_ENABLED := 0
+GO      := scripts/bootstrap go
+GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w'
+
+# The targets share bin/ and .cache/, and their output is to be read.
+.NOTPARALLEL:
+.PHONY: help run build test lint bench fuzz cover man install check clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: ## from a fresh clone to a container: install what is missing, build, start a shell
+	@scripts/run
+
+build: ## build the programs and their links into bin/; needs only Go
+	@mkdir -p bin
+	@$(GOBUILD) -o bin/ ./cmd/...
+	@for name in $(LINKS); do ln -sfn rl-run bin/$$name; done
+
+test: ## install what the tests need and run them all, as a plain user
+	@scripts/test
+
+lint: ## golangci-lint and shellcheck
+	@scripts/lint
+
+bench: ## compare the start of a container and the copy of a tree with their peers
+	@scripts/bench
+
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@scripts/bootstrap scripts/fuzz $(FUZZTIME)
+
+cover: ## the tests' coverage by package, as the user who calls, and .cache/cover.html
+	@mkdir -p .cache
+	@$(GO) test -short -coverprofile=.cache/cover.out ./...
+	@$(GO) tool cover -html=.cache/cover.out -o .cache/cover.html
+	@$(GO) tool cover -func=.cache/cover.out | tail -n 1
+
+man: build ## make the manual pages in man/ anew from the programs' own help
+	@scripts/man
+
+install: build ## install into PREFIX (/usr/local), below DESTDIR
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
+	cp -P bin/* '$(DESTDIR)$(PREFIX)/bin/'
+	set -- man/*.1; [ ! -e "$$1" ] || install -m 0644 "$$@" '$(DESTDIR)$(PREFIX)/share/man/man1/'
+
+check: lint test ## lint, known vulnerabilities, and the tests
+	@scripts/lint --vulnerabilities
+
+clean: ## remove bin/ and .cache/
+	@scripts/clean
