@@ -39,7 +39,9 @@ func (c *compiler) seccomp(p *seccomp.Profile) (*plan.Seccomp, error) {
 		s.Filter, err = seccomp.DefaultFilter(env)
 	default:
 		s.Profile = c.spec.Seccomp
-		s.Filter, err = seccomp.Compile(p, env)
+		if s.Flags, err = p.FilterFlags(); err == nil {
+			s.Filter, err = seccomp.Compile(p, env)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--security-opt seccomp=%s: %w", s.Profile, err)

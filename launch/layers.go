@@ -88,7 +88,7 @@ func removeLayers(s plan.RemoveLayers) error {
 // InMap runs a program of the host in a user namespace with the given maps, as
 // its root, and waits for it.
 func InMap(m userns.Maps, paths, argv []string) error {
-	caller, err := userns.Probe(userns.ModeAuto)
+	caller, err := userns.Probe(userns.ModeAuto, os.Getenv("PATH"))
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func Probe(s *Spec) (h Host, err error) {
 	if err := h.lookSources(s); err != nil {
 		return h, err
 	}
-	if h.Caller, err = userns.Probe(s.Userns.Mode); err != nil {
+	if h.Caller, err = userns.Probe(s.Userns.Mode, os.Getenv("PATH")); err != nil {
 		return h, err
 	}
 	if h.LastCap, err = caps.Last(); err != nil {

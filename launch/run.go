@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,8 +29,7 @@ type Container struct {
 // fails in a way that only trying could tell, the child is torn down and the
 // start compiled again without that fact, at most once for each.
 //
-// The calling goroutine must be locked to the main thread (plan.Child.Start).
-// Errors of steps are *plan.StepError.
+// The calling goroutine stays locked to its thread (plan.Child.Start). Errors of steps are *plan.StepError.
 //
 // started is called once, as soon as there is a child whose signals could be
 // forwarded, beside its first steps.
@@ -117,6 +117,9 @@ func (c *Container) run() (err error) {
 func (c *Container) parentStep(s plan.Step) error {
 	switch s := s.(type) {
 	case plan.StartInit:
+		// PDEATHSIG fires when the thread that cloned the container ends. Not
+		// earlier: until here the runtime may change threads, and does.
+		runtime.LockOSThread()
 		if err := c.Child.Start(); err != nil {
 			return err
 		}

@@ -31,6 +31,7 @@ type NoNewPrivs struct{}
 type Seccomp struct {
 	Profile string // where it comes from, for the printed plan
 	Filter  []unix.SockFilter
+	Flags   uint // SECCOMP_FILTER_FLAG_*
 }
 
 // Kind implements Step.
@@ -111,5 +112,5 @@ func (s Seccomp) lower(p *program) {
 	prog := (*unix.SockFprog)(p.a.alloc(int(unsafe.Sizeof(unix.SockFprog{}))))
 	prog.Len = uint16(len(s.Filter))
 	prog.Filter = &filter[0] // both lie in the arena
-	p.call(unix.SYS_SECCOMP, lit(unix.SECCOMP_SET_MODE_FILTER), lit(0), lit(address(prog)))
+	p.call(unix.SYS_SECCOMP, lit(unix.SECCOMP_SET_MODE_FILTER), lit(s.Flags), lit(address(prog)))
 }

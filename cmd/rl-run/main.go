@@ -1,15 +1,17 @@
-// Command rl-run starts a container for a user without root. By its other names
-// it is rl-unshare, and the helpers that it starts itself.
+// The runtime would read cgroup files at the start, and again every second, to
+// learn how many processors it may use: rl-run needs one.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
+
+// Command rl-run starts a container for a user without root. By its other names
+// it is rl-unshare, and the helpers that it starts itself.
 package main
 
 import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/plan"
@@ -17,12 +19,6 @@ import (
 
 // failure is the exit code of rl-run's own errors.
 const failure = 125
-
-func init() {
-	// PDEATHSIG fires when the thread that cloned the container ends: main
-	// stays on the first thread, which lives as long as the process.
-	runtime.LockOSThread()
-}
 
 func main() {
 	name := filepath.Base(os.Args[0])

@@ -33,7 +33,7 @@ func unshare(args []string) int {
 	if err := f.identity("", *mode, uidmap, gidmap); err != nil {
 		return fail(err)
 	}
-	caller, err := userns.Probe(f.spec.Userns.Mode)
+	caller, err := userns.Probe(f.spec.Userns.Mode, os.Getenv("PATH"))
 	if err != nil {
 		return fail(err)
 	}
