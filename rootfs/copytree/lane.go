@@ -93,8 +93,10 @@ func (l *lane) step(at opened, d *dir) (opened, unix.Errno, error) {
 			closeFd(src)
 			return opened{}, 0, pathError("open", d.pathOf(nil), errno)
 		}
-	} else {
-		d.foreign = foreign
+	} else if foreign {
+		// Only the first time it is opened, which is to walk it, was O_NOATIME
+		// tried, and nobody else knows the directory yet.
+		d.foreign = true
 	}
 	o := opened{d, src, dst}
 	l.used = append(l.used, opened{})
