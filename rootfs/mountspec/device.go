@@ -2,7 +2,6 @@ package mountspec
 
 import (
 	"fmt"
-	"path"
 	"strings"
 )
 
@@ -34,24 +33,29 @@ func (d Device) String() string {
 // at SRC inside as well. The permissions may be rw or rwm: mknod, which m
 // stands for, is what a user namespace never has. The error is an *[Error].
 func ParseDevice(value string) (Device, error) {
-	fail := func(format string, args ...any) (Device, error) {
-		return Device{}, reject("--device", value, format, args...)
+	m, err := parseDevice(value)
+	if err != nil {
+		return Device{}, reject("--device", value, "%v", err)
 	}
+	return m, nil
+}
+
+func parseDevice(value string) (Device, error) {
 	parts := strings.Split(value, ":")
 	if len(parts) > 3 {
-		return fail("too many colons (expected SRC[:DST][:rwm])")
+		return Device{}, fmt.Errorf("too many colons (expected SRC[:DST][:rwm])")
 	}
 	if !strings.HasPrefix(parts[0], "/") {
 		if strings.Contains(parts[0], "=") {
-			return fail("names of the container device interface are not known here (expected a path such as /dev/X)")
+			return Device{}, fmt.Errorf("names of the container device interface are not known here (expected a path such as /dev/X)")
 		}
-		return fail("source %q is not absolute (expected a path such as /dev/X)", parts[0])
+		return Device{}, fmt.Errorf("source %q is not absolute (expected a path such as /dev/X)", parts[0])
 	}
 	src, err := target(parts[0])
 	if err != nil {
-		return fail("source %q is no device", parts[0])
+		return Device{}, fmt.Errorf("source %q is no device", parts[0])
 	}
-	d := Device{Source: path.Clean(src), Target: path.Clean(src)}
+	d := Device{Source: src, Target: src}
 
 	parts = parts[1:]
 	permissions, given := "", false
@@ -67,12 +71,12 @@ func ParseDevice(value string) (Device, error) {
 	}
 	if given {
 		if err := checkPermissions(permissions); err != nil {
-			return fail("%v", err)
+			return Device{}, err
 		}
 	}
 	if len(parts) == 1 {
 		if d.Target, err = target(parts[0]); err != nil {
-			return fail("%v", err)
+			return Device{}, err
 		}
 	}
 	return d, nil

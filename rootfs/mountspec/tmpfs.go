@@ -58,17 +58,22 @@ const tmpfsOptions = "ro, rw, exec, noexec, nosuid, nodev, notmpcopyup, size=, n
 // ParseTmpfs reads the value of --tmpfs, DST[:OPTION[,OPTION...]]. The error is
 // an *[Error].
 func ParseTmpfs(value string) (Tmpfs, error) {
-	fail := func(format string, args ...any) (Tmpfs, error) {
-		return Tmpfs{}, reject("--tmpfs", value, format, args...)
+	m, err := parseTmpfs(value)
+	if err != nil {
+		return Tmpfs{}, reject("--tmpfs", value, "%v", err)
 	}
+	return m, nil
+}
+
+func parseTmpfs(value string) (Tmpfs, error) {
 	dst, options, hasOptions := strings.Cut(value, ":")
 	if strings.Contains(options, ":") {
-		return fail("too many colons (expected DST[:OPTIONS]; a path with a colon needs --mount)")
+		return Tmpfs{}, fmt.Errorf("too many colons (expected DST[:OPTIONS]; a path with a colon needs --mount)")
 	}
 	t := Tmpfs{Mode: DefaultMode, NoExec: true}
 	var err error
 	if t.Target, err = target(dst); err != nil {
-		return fail("%v", err)
+		return Tmpfs{}, err
 	}
 	if !hasOptions {
 		return t, nil
@@ -89,7 +94,7 @@ func ParseTmpfs(value string) (Tmpfs, error) {
 			err = unexpected(key, tmpfsOptions)
 		}
 		if err != nil {
-			return fail("%v", err)
+			return Tmpfs{}, err
 		}
 	}
 	return t, nil

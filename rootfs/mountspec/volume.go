@@ -1,6 +1,9 @@
 package mountspec
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 const volumeOptions = "ro, rw, exec, noexec, nosuid, nodev, bind, rbind, private, rprivate, slave, rslave or nocopy"
 
@@ -8,25 +11,30 @@ const volumeOptions = "ro, rw, exec, noexec, nosuid, nodev, bind, rbind, private
 // docker no word escapes a colon: a path that holds one needs --mount. The
 // error is an *[Error].
 func ParseVolume(value string) (Bind, error) {
-	fail := func(format string, args ...any) (Bind, error) {
-		return Bind{}, reject("-v", value, format, args...)
+	m, err := parseVolume(value)
+	if err != nil {
+		return Bind{}, reject("-v", value, "%v", err)
 	}
+	return m, nil
+}
+
+func parseVolume(value string) (Bind, error) {
 	src, rest, ok := strings.Cut(value, ":")
 	if !ok {
-		return fail("no destination (expected SRC:DST[:OPTIONS])")
+		return Bind{}, fmt.Errorf("no destination (expected SRC:DST[:OPTIONS])")
 	}
 	dst, options, hasOptions := strings.Cut(rest, ":")
 	if strings.Contains(options, ":") {
-		return fail("too many colons (expected SRC:DST[:OPTIONS]; a path with a colon needs --mount)")
+		return Bind{}, fmt.Errorf("too many colons (expected SRC:DST[:OPTIONS]; a path with a colon needs --mount)")
 	}
 
 	var b Bind
 	var err error
 	if b.Source, err = source(src); err != nil {
-		return fail("%v", err)
+		return Bind{}, err
 	}
 	if b.Target, err = target(dst); err != nil {
-		return fail("%v", err)
+		return Bind{}, err
 	}
 	if !hasOptions {
 		return b, nil
@@ -42,7 +50,7 @@ func ParseVolume(value string) (Bind, error) {
 			err = unexpected(name, volumeOptions)
 		}
 		if err != nil {
-			return fail("%v", err)
+			return Bind{}, err
 		}
 	}
 	return b, nil
