@@ -107,3 +107,29 @@ func FuzzParseSubIDs(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseNames reads one text as each of the files and outputs that a lookup
+// reads beside the two of ids.
+func FuzzParseNames(f *testing.F) {
+	for _, s := range []string{
+		alicePasswd, "subid: sss files\n", "0: alice 100000 65536\n1: alice 4294967295 1\n", ":::\n+:x:1001:\n", "SUBID:\t\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if name := parsePasswd(text, "1001"); strings.ContainsAny(name, ":\n") {
+			t.Errorf("name %q", name)
+		}
+		if word := subidSource(text); word == "" || strings.ContainsAny(word, " \t\n") {
+			t.Errorf("source %q", word)
+		}
+		for _, r := range parseGetsubids(text) {
+			if !r.valid() {
+				t.Errorf("range %+v", r)
+			}
+		}
+		if s := oneLine(text, "sh"); strings.ContainsAny(s, "\n\r\x00\x1b") {
+			t.Errorf("message %q", s)
+		}
+	})
+}

@@ -91,6 +91,11 @@ func runAll(timeout time.Duration, programs ...*program) error {
 	}
 	killAll(programs)
 	end := await(killTimeout, programs)
+	for _, p := range programs {
+		if p.running {
+			return &os.PathError{Op: "kill", Path: p.path, Err: end}
+		}
+	}
 	if late {
 		return end
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -56,18 +57,30 @@ func TestRunAll(t *testing.T) {
 	}
 }
 
+// Each waits for the other: run one after the other, the first would not end.
 func TestRunAllSideBySide(t *testing.T) {
-	start := time.Now()
-	a, b := shell("sleep 0.3; echo a", stdout), shell("sleep 0.3; echo b", stdout)
+	fifo := makeFIFO(t)
+	a, b := shell("echo met >"+fifo, stdout), shell("cat "+fifo, stdout)
 	if err := runAll(helperTimeout, a, b); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(start); took > 550*time.Millisecond {
-		t.Errorf("took %v: one after the other", took)
+	for _, p := range []*program{a, b} {
+		if err := p.failure(); err != nil {
+			t.Error(err)
+		}
 	}
-	if string(a.said)+string(b.said) != "a\nb\n" {
-		t.Errorf("said %q and %q", a.said, b.said)
+	if string(b.said) != "met\n" {
+		t.Errorf("said %q", b.said)
 	}
+}
+
+func makeFIFO(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestRunAllTimeLimit(t *testing.T) {
@@ -118,13 +131,20 @@ func TestRunAllMuchOutput(t *testing.T) {
 
 // The end of the program counts, not the end of its output.
 func TestRunAllLeavesChild(t *testing.T) {
-	p := shell("sleep 0.5 & echo done >&2", stderr)
-	start := time.Now()
-	if err := runAll(helperTimeout, p); err != nil {
-		t.Fatal(err)
+	fifo := makeFIFO(t)
+	p := shell("cat "+fifo+" >&2 & echo done >&2", stderr)
+	err := runAll(helperTimeout, p)
+	// Opened and closed, the FIFO ends the child.
+	if end, openErr := os.OpenFile(fifo, os.O_WRONLY, 0); openErr != nil {
+		t.Error(openErr)
+	} else {
+		end.Close()
 	}
-	if took := time.Since(start); took > 400*time.Millisecond {
-		t.Errorf("waited %v for a child", took)
+	if err == nil {
+		err = p.failure()
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	if string(p.said) != "done\n" {
 		t.Errorf("said %q", p.said)
