@@ -80,8 +80,9 @@ func receiveFDs(sock int) (fds []int, err error) {
 	return fds, nil
 }
 
-// CheckMaster returns an error unless fd is the master of a pty, open for reading and writing. The other majors that
-// once belonged to masters, 128 to 135, cannot be opened (ptm_unix98_lookup).
+// CheckMaster returns an error unless fd is the master of a pty, open for
+// reading and writing. The other majors that once belonged to masters, 128 to
+// 135, cannot be opened (ptm_unix98_lookup).
 func CheckMaster(fd int) error {
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
