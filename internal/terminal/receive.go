@@ -29,7 +29,7 @@ func ReceiveMaster(sock int) (fd int, err error) {
 		err = errNotOne
 	}
 	if err == nil {
-		err = CheckMaster(fds[0])
+		err = checkMaster(fds[0])
 	}
 	if err != nil {
 		for _, fd := range fds {
@@ -80,10 +80,17 @@ func receiveFDs(sock int) (fds []int, err error) {
 	return fds, nil
 }
 
-// CheckMaster returns an error unless fd is the master of a pty, open for
-// reading and writing. The other majors that once belonged to masters, 128 to
-// 135, cannot be opened (ptm_unix98_lookup).
+// CheckMaster returns an error, an *os.PathError, unless fd is the master of a
+// pty, open for reading and writing. The other majors that once belonged to
+// masters, 128 to 135, cannot be opened (ptm_unix98_lookup).
 func CheckMaster(fd int) error {
+	if err := checkMaster(fd); err != nil {
+		return &os.PathError{Op: "check", Path: "pty", Err: err}
+	}
+	return nil
+}
+
+func checkMaster(fd int) error {
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return err

@@ -116,6 +116,11 @@ func TestReceiveRefuses(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			ours, theirs := socketPair(t)
+			if len(c.fds) == 1 {
+				if err := CheckMaster(c.fds[0]); err == nil || err.Error() != "check pty: "+c.want.Error() {
+					t.Errorf("check: %v; want %v", err, c.want)
+				}
+			}
 			send(t, theirs, "x", c.fds...)
 			before := openFDs(t)
 			fd, err := ReceiveMaster(ours)
