@@ -30,10 +30,7 @@ type Container struct {
 // start compiled again without that fact, at most once for each.
 //
 // The calling goroutine stays locked to its thread (plan.Child.Start). Errors of steps are *plan.StepError.
-//
-// started is called once, as soon as there is a child whose signals could be
-// forwarded, beside its first steps.
-func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func(string), started func()) (*Container, error) {
+func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func(string)) (*Container, error) {
 	image, err := pid1.MemFD()
 	if err != nil {
 		return nil, err
@@ -52,8 +49,7 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 			}
 		}
 		noted = start.Notes
-		c := &Container{Start: start, spec: s, opts: o, started: started}
-		started = nil
+		c := &Container{Start: start, spec: s, opts: o}
 		err = c.run()
 		if err == nil {
 			return c, nil
@@ -120,13 +116,7 @@ func (c *Container) parentStep(s plan.Step) error {
 		// PDEATHSIG fires when the thread that cloned the container ends. Not
 		// earlier: until here the runtime may change threads, and does.
 		runtime.LockOSThread()
-		if err := c.Child.Start(); err != nil {
-			return err
-		}
-		if c.started != nil {
-			c.started()
-		}
-		return nil
+		return c.Child.Start()
 	case plan.MapIDs:
 		return userns.WriteMaps(c.Child.PID, userns.Maps{UID: s.UID, GID: s.GID},
 			userns.How{Way: userns.Way(s.By), NewUIDMap: s.Helpers[0], NewGIDMap: s.Helpers[1]})

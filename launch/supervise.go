@@ -1,73 +1,38 @@
 package launch
 
 import (
+	"errors"
 	"os"
-	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rl-run/rl-run/internal/sigpipe"
 	"github.com/rl-run/rl-run/internal/terminal"
 )
 
-// unforwarded are the signals that are the launcher's own business: of its
-// children, of its runtime, of its writes and of its terminal.
-var unforwarded = [...]unix.Signal{
-	unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU, unix.SIGKILL, unix.SIGSTOP,
-	// faults of the launcher itself
-	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS, unix.SIGPROF,
-	// of the C library
-	32, 33,
-}
-
-// Signals receives what is to be forwarded, from now on. What the caller
-// ignores, as under nohup(1), stays ignored.
-func Signals() chan os.Signal {
-	var list []os.Signal
-next:
-	for s := unix.Signal(1); s <= 64; s++ {
-		for _, u := range unforwarded {
-			if s == u {
-				continue next
-			}
-		}
-		if !signal.Ignored(s) {
-			list = append(list, s)
-		}
-	}
-	ch := make(chan os.Signal, 128)
-	signal.Notify(ch, list...)
-	return ch
-}
-
 // Supervise relays the terminal and forwards signals until the container has
 // ended, cleans up, and returns the exit code: the command's own, or 128 and the
-// signal that ended it.
-func (c *Container) Supervise(signals chan os.Signal) (int, error) {
+// signal that ended it. signals is the fd of sigpipe.Open.
+func (c *Container) Supervise(signals int) (int, error) {
 	session, err := c.attachTerminal()
 	if err != nil {
 		c.tearDown()
 		return 125, err
 	}
-	go func() {
-		for s := range signals {
-			if session == nil || !session.HandleSignal(s) {
-				c.forward(s.(syscall.Signal))
-			}
-		}
-	}()
-	var ws unix.WaitStatus
+	var relayed chan error
 	if session != nil {
-		relayed := make(chan error, 1)
+		relayed = make(chan error, 1)
 		go func() { relayed <- session.Relay(c.Child.Terminal) }()
-		_, err = wait4(c.Child.PID, &ws)
+	}
+	c.forwardUntilEnd(signals, session)
+	var ws unix.WaitStatus
+	_, err = wait4(c.Child.PID, &ws)
+	if session != nil {
 		session.End()
 		<-relayed
 		_ = session.Close()
-	} else {
-		_, err = wait4(c.Child.PID, &ws)
 	}
-	signal.Stop(signals)
 	c.Child.Close()
 	c.Cleanup()
 	if err != nil {
@@ -77,6 +42,27 @@ func (c *Container) Supervise(signals chan os.Signal) (int, error) {
 		return 128 + int(ws.Signal()), nil
 	}
 	return ws.ExitStatus(), nil
+}
+
+// forwardUntilEnd returns when init has ended.
+func (c *Container) forwardUntilEnd(signals int, session *terminal.Session) {
+	fds := []unix.PollFd{
+		{Fd: int32(c.Child.PIDFD), Events: unix.POLLIN},
+		{Fd: int32(signals), Events: unix.POLLIN},
+	}
+	for {
+		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			return
+		}
+		for s := sigpipe.Read(signals); s != 0; s = sigpipe.Read(signals) {
+			if session == nil || !session.HandleSignal(s) {
+				c.forward(s)
+			}
+		}
+		if fds[0].Revents != 0 {
+			return
+		}
+	}
 }
 
 // attachTerminal makes the user's terminal raw; nil where the container has none.

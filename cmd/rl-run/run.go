@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/rl-run/rl-run/internal/sigpipe"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/launch/explain"
 	"github.com/rl-run/rl-run/plan"
@@ -47,9 +48,11 @@ func run(args []string) int {
 		}
 		return 0
 	}
-	var signals chan os.Signal
-	c, err := launch.Launch(&f.spec, &host, filter, plan.Options{Verbose: f.verbose, Timing: f.timing}, note,
-		func() { signals = launch.Signals() })
+	signals, err := sigpipe.Open()
+	if err != nil {
+		return fail(err)
+	}
+	c, err := launch.Launch(&f.spec, &host, filter, plan.Options{Verbose: f.verbose, Timing: f.timing}, note)
 	if err != nil {
 		return fail(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/rl-run/rl-run/internal/sigpipe"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/userns"
 )
@@ -63,11 +64,9 @@ func unshare(args []string) int {
 	}
 	// The command shares the caller's terminal and process group: ^C reaches it
 	// by itself, and must not end the wait for it.
-	signals := launch.Signals()
-	go func() {
-		for range signals {
-		}
-	}()
+	if _, err := sigpipe.Open(); err != nil {
+		return fail(err)
+	}
 	ws, err := launch.RunInMap(ids, caller, paths, argv, os.Environ())
 	switch {
 	case err != nil:

@@ -1,0 +1,4 @@
+package sigpipe
+
+// The kernel demands a restorer on amd64.
+const saFlags = saRestorer

@@ -1,0 +1,21 @@
+#include "textflag.h"
+
+// See sigpipe_amd64.s. The handler returns to the vDSO's restorer.
+TEXT handler<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVD	RSP, R1
+	SUB	$64, R1
+	MOVW	R0, (R1)
+	MOVW	·writeEnd(SB), R0
+	MOVD	$4, R2
+	MOVD	$64, R8 // write
+	SVC
+	RET
+
+TEXT ·handlerAddress(SB),NOSPLIT,$0-8
+	MOVD	$handler<>(SB), R0
+	MOVD	R0, ret+0(FP)
+	RET
+
+TEXT ·restorerAddress(SB),NOSPLIT,$0-8
+	MOVD	ZR, ret+0(FP)
+	RET

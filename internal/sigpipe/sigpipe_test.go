@@ -1,0 +1,65 @@
+package sigpipe_test
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sigpipe"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("SIGPIPE_CHILD") != "" {
+		os.Exit(child())
+	}
+	os.Exit(m.Run())
+}
+
+// child sends itself every signal that is caught, while it collects garbage on
+// several threads, and expects each once.
+func child() int {
+	fd, err := sigpipe.Open()
+	if err != nil {
+		return 10
+	}
+	for range 4 {
+		go func() {
+			for {
+				runtime.GC()
+			}
+		}()
+	}
+	for round := range 20 {
+		for _, s := range []unix.Signal{unix.SIGHUP, unix.SIGQUIT, unix.SIGTERM, unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT, 34, 64} {
+			if err := unix.Kill(os.Getpid(), s); err != nil {
+				return 11
+			}
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 5000); err != nil && err != unix.EINTR {
+				return 12
+			}
+			for got := unix.Signal(0); got != s; {
+				if got = sigpipe.Read(fd); got != 0 && got != s {
+					return 20 + round
+				}
+			}
+		}
+	}
+	_ = unix.Kill(os.Getpid(), unix.SIGINT) // ignored by whoever started us
+	time.Sleep(10 * time.Millisecond)
+	if sigpipe.Read(fd) != 0 {
+		return 13
+	}
+	return 0
+}
+
+func TestEverySignalComesThrough(t *testing.T) {
+	cmd := exec.Command("/bin/sh", "-c", `trap '' INT; exec "$0"`, os.Args[0])
+	cmd.Env = append(os.Environ(), "SIGPIPE_CHILD=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
