@@ -88,6 +88,7 @@ func TestBadStart(t *testing.T) {
 
 func TestForwardsSignals(t *testing.T) {
 	forwardsSignals(t, initOptions{}, 64)
+	forwardsSignals(t, initOptions{open: true}, 64) // it blocks them itself
 }
 
 // forwardsSignals sends the init every signal up to last; the command has them blocked, so they stay pending there.

@@ -48,6 +48,7 @@ type initOptions struct {
 	wrong   uint64        // write this instead of the pid
 	proc    string        // mount a /proc with this list of children, in the mount namespace that the test made
 	ignored bool          // exec with SIGCHLD ignored
+	open    bool          // exec with no signal blocked
 	qemu    string        // an emulator that runs image
 	image   string
 }
@@ -55,7 +56,7 @@ type initOptions struct {
 func (o initOptions) args(command ...string) []string {
 	return append([]string{
 		o.parent, o.delay.String(), strconv.FormatBool(o.noPid), strconv.FormatUint(o.wrong, 10),
-		o.proc, strconv.FormatBool(o.ignored), o.qemu, o.image, "--",
+		o.proc, strconv.FormatBool(o.ignored), strconv.FormatBool(o.open), o.qemu, o.image, "--",
 	}, command...)
 }
 
@@ -66,8 +67,8 @@ func becomeInit(args []string) {
 	signal.Notify(make(chan os.Signal, 100)) // nothing ends this process before the exec
 	delay, err := time.ParseDuration(args[1])
 	check(err)
-	noPid, proc, ignored := args[2] == "true", args[4], args[5] == "true"
-	qemu, image, command := args[6], args[7], args[9:]
+	noPid, proc, ignored, open := args[2] == "true", args[4], args[5] == "true", args[6] == "true"
+	qemu, image, command := args[7], args[8], args[10:]
 
 	var argv []string
 	const pidFD = 100
@@ -98,7 +99,9 @@ func becomeInit(args []string) {
 	check(err)
 	time.Sleep(delay)
 
-	blockAll()
+	if !open {
+		blockAll()
+	}
 	if ignored {
 		signal.Ignore(unix.SIGCHLD)
 	}
@@ -204,7 +207,7 @@ func newNamespaces(flags uintptr) *syscall.SysProcAttr {
 	}
 }
 
-// start runs command below an init that is process 1 of new namespaces, and returns it when it is the init.
+// start returns the init of command, not yet started: process 1 of new namespaces, or a plain process under qemu.
 func start(t *testing.T, o initOptions, command ...string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command("/proc/self/exe", o.args(command...)...)

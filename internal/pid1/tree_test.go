@@ -74,14 +74,13 @@ func (tr *tree) gone(t *testing.T) {
 	if _, err := io.Copy(io.Discard, tr.alive); err != nil {
 		t.Errorf("processes are left: %v", err)
 	}
-	eventually(t, "the init is gone", func() bool {
-		state := status(t, tr.init, "State")
-		return state == "" || state == "Z (zombie)"
-	})
+	eventually(t, "the init is gone", func() bool { return dead(t, tr.init) })
 }
 
 func TestTreeEndsWithParent(t *testing.T) {
-	tr := plant(t, "stay", initOptions{parent: "SELF", delay: 300 * time.Millisecond}, "sh", "-c", family+"exec sleep 1000")
+	// The signal that tells the init must not be what ends the command.
+	tr := plant(t, "stay", initOptions{parent: "SELF", delay: 300 * time.Millisecond}, "sh", "-c",
+		"trap '' 64; "+family+"exec sleep 1000")
 	awaitInit(t, tr.init)
 	if n := len(children(t, tr.init)); n < 3 {
 		t.Fatalf("%d children, want the command and adopted ones", n)
@@ -180,24 +179,52 @@ func TestTreeForwardsSIGRTMAX(t *testing.T) {
 	}
 }
 
+// ownProc makes the init of c see a /proc of the test's making, in the test's pid namespace, and kills the processes that
+// it may leave: those whose pids the command prints.
+func ownProc(t *testing.T, o initOptions, script string) (code int, printed []int) {
+	t.Helper()
+	c := start(t, o, "sh", "-c", script)
+	c.SysProcAttr = newNamespaces(unix.CLONE_NEWUSER | unix.CLONE_NEWNS)
+	var out strings.Builder
+	c.Stdout = &out
+	code = exitCode(t, c)
+	for word := range strings.FieldsSeq(out.String()) {
+		pid, err := strconv.Atoi(word)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Kill(pid, unix.SIGKILL) })
+		printed = append(printed, pid)
+	}
+	return code, printed
+}
+
+// stranger is a process that closes its standard output, so that nobody waits for it, after its pid was printed there.
+const stranger = "( sleep 1000 >&- 2>&- & echo $! ); "
+
+// dead says whether the process is no more, or waits to be reaped.
+func dead(t *testing.T, pid int) bool {
+	t.Helper()
+	state := status(t, pid, "State")
+	return state == "" || state == "Z (zombie)"
+}
+
 // Without a list of children the command is killed when the parent dies, and the init ends although others are left.
-// (The pid namespace is there to kill them.)
 func TestTreeWithoutProc(t *testing.T) {
-	for _, tt := range []struct {
-		parent, last string
-		want         int
-	}{
-		{"1", "exec sleep 1000", 128 + int(unix.SIGKILL)}, // getppid is 0: the parent counts as dead
-		{"detached", "exit 7", 7},
-	} {
-		c := start(t, initOptions{parent: tt.parent, proc: "none"}, "sh", "-c", "( sleep 1000 & ); "+tt.last)
-		began := time.Now()
-		if got := exitCode(t, c); got != tt.want {
-			t.Errorf("parent %s: exit status %d, want %d", tt.parent, got, tt.want)
-		}
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("parent %s: took %v", tt.parent, took)
-		}
+	// Process 1 is not the parent: the parent counts as dead.
+	code, pids := ownProc(t, initOptions{parent: "1", proc: "none", delay: 200 * time.Millisecond},
+		stranger+"echo $$; exec sleep 1000 >&- 2>&-")
+	if code != 128+int(unix.SIGKILL) || len(pids) != 2 {
+		t.Fatalf("exit status %d, printed %d", code, pids)
+	}
+	eventually(t, "the command is dead", func() bool { return dead(t, pids[1]) })
+	if dead(t, pids[0]) {
+		t.Error("the other one is dead too, so nothing was tested")
+	}
+
+	code, pids = ownProc(t, initOptions{parent: "detached", proc: "none"}, stranger+"exit 7")
+	if code != 7 || len(pids) != 1 {
+		t.Fatalf("exit status %d, printed %d", code, pids)
 	}
 }
 
@@ -210,22 +237,11 @@ func TestTreeWithLyingProc(t *testing.T) {
 	defer func() { _ = victim.Wait() }()
 	defer func() { _ = victim.Process.Kill() }()
 	list := fmt.Sprintf("%d 99999999999999999999 x %d ", victim.Process.Pid, victim.Process.Pid)
-	// A child that is not in the list stays, or nothing would be read of it.
-	c := start(t, initOptions{parent: "detached", proc: list}, "sh", "-c", "( sleep 1000 >&- 2>&- & echo $! ); exit 7")
-	c.SysProcAttr = newNamespaces(unix.CLONE_NEWUSER | unix.CLONE_NEWNS)
-	var out strings.Builder
-	c.Stdout = &out
-	if got := exitCode(t, c); got != 7 {
-		t.Errorf("exit status %d, want 7", got)
+	// One child that is not in the list stays: with no child at all the list would not be read.
+	if code, _ := ownProc(t, initOptions{parent: "detached", proc: list}, stranger+"exit 7"); code != 7 {
+		t.Errorf("exit status %d, want 7", code)
 	}
-	hidden, err := strconv.Atoi(strings.TrimSpace(out.String()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Kill(hidden, unix.SIGKILL); err != nil {
-		t.Errorf("the hidden child: %v", err)
-	}
-	if got := status(t, victim.Process.Pid, "State"); got != "S (sleeping)" {
-		t.Errorf("the stranger's state is %q", got)
+	if dead(t, victim.Process.Pid) {
+		t.Error("the victim is dead")
 	}
 }
