@@ -85,8 +85,8 @@ func tally(stream io.Reader) (*Report, error) {
 		t.begin(e.Test)
 		switch e.Action {
 		case "output":
-			// The stream's own marks ("=== RUN") say nothing that the name does not.
-			if !strings.HasPrefix(e.Output, "=== ") {
+			// The stream's own marks say nothing that the counts do not.
+			if !strings.HasPrefix(e.Output, "=== ") && e.Output != "FAIL\n" && e.Output != "PASS\n" {
 				t.output[e.Test].WriteString(e.Output)
 			}
 		case "pass", "fail", "skip":
@@ -148,7 +148,7 @@ func (t *tests) report() *Report {
 	}
 	switch {
 	case t.results[""] == "fail" && r.Failed == 0:
-		r.fail("%s", strings.TrimSuffix(t.output[""].String(), "\n"))
+		r.fail("%s", strings.TrimSuffix("the package failed\n"+t.output[""].String(), "\n"))
 	case r.Failed > 0:
 		// A panic's trace is often not any test's own output.
 		r.problems.WriteString(t.output[""].String())
