@@ -1,0 +1,95 @@
+package kill
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rl-run/rl-run/internal/leak"
+	"github.com/rl-run/rl-run/internal/trial"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 0 && os.Args[0] == keeperName {
+		os.Exit(keep())
+	}
+	os.Exit(trial.Tests(m).Run())
+}
+
+// script is what runs in the containers. The shell stays, so that the argument behind
+// the script stays too, and has a child.
+const script = "sleep 30; exit 0"
+
+// kills is how many times rl-run is killed, over all modes: 500, or RLRUN_KILLS.
+func kills(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("RLRUN_KILLS")
+	if text == "" {
+		return 500
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("RLRUN_KILLS=%s: want a positive number", text)
+	}
+	return n
+}
+
+func TestKilledLauncherLeavesNothing(t *testing.T) {
+	trial.NeedUser(t)
+	bin, tree := trial.Bin(t, "rl-run"), trial.Tree(t, "busybox")
+	modes := []struct {
+		name  string
+		flags []string
+	}{
+		{"defaults", nil},
+		{"single id", []string{"--userns=single"}},
+		// Without a pid namespace no kernel ends the rest when pid 1 goes.
+		{"pid of the host", []string{"--pid=host"}},
+	}
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			// State on disk is not in question: what a killed launcher leaves there is found to
+			// be stale by the next one.
+			leak.Watch(t, leak.Except(func(l leak.Leak) bool { return l.Kind == leak.File }))
+			n := (kills(t) + len(modes) - 1) / len(modes)
+			o := launcher{
+				path: bin,
+				args: func(mark string) []string {
+					return append(append([]string{"-V"}, mode.flags...), tree, "/bin/sh", "-c", script, mark)
+				},
+				window: 20 * time.Millisecond,
+				adapt:  true,
+			}.run(t, n, leak.Patience)
+			o.report(t)
+			if len(o.left) > 0 {
+				t.Errorf("%d of %d kills left something behind", len(o.left), o.kills)
+			}
+			if 2*o.early < n {
+				t.Errorf("%d of %d kills came before the exec of the command, want half", o.early, o.kills)
+			}
+		})
+	}
+}
+
+// TestHarnessSeesLeftovers kills a launcher that arms PR_SET_PDEATHSIG without any handshake:
+// a container whose launcher is dead before that is left behind.
+func TestHarnessSeesLeftovers(t *testing.T) {
+	trial.NeedUser(t)
+	bwrap, tree := trial.NeedTool(t, "bwrap"), trial.Tree(t, "busybox")
+	leak.Watch(t)
+	o := launcher{
+		path: bwrap,
+		args: func(mark string) []string {
+			return []string{
+				"--die-with-parent", "--unshare-all", "--ro-bind", tree, "/", "--proc", "/proc", "--dev", "/dev",
+				"/bin/sh", "-c", script, mark,
+			}
+		},
+		window: 10 * time.Millisecond,
+	}.run(t, 120, leak.Patience)
+	t.Logf("%d of %d kills left a container behind; the others were gone after %v at most", len(o.left), o.kills, o.slowest.Round(time.Millisecond))
+	if len(o.left) == 0 {
+		t.Error("the harness saw nothing that was left behind")
+	}
+}
