@@ -29,7 +29,7 @@ func listNamespaces(s *scope) (map[string]string, error) {
 	}
 	pids := []int{s.top, s.self}
 	for _, p := range members {
-		pids = append(pids, p.pid)
+		pids = append(pids, p.PID)
 	}
 	mountNamespaces := map[string]bool{}
 	for _, pid := range pids {
@@ -59,6 +59,18 @@ func listNamespaces(s *scope) (map[string]string, error) {
 		names[ns] = strings.Join(holders, ", ")
 	}
 	return names, nil
+}
+
+// NamespacesOf lists the namespaces that a process is in or holds open, as far as the
+// caller may know. A process that has ended is in none.
+func NamespacesOf(pid int) ([]string, error) {
+	var names []string
+	err := holdings(pid, func(ns, _ string) {
+		if isNamespace(ns) && !slices.Contains(names, ns) {
+			names = append(names, ns)
+		}
+	})
+	return names, err
 }
 
 // holdings calls hold for each namespace that a thread of pid is in and for each

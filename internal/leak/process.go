@@ -12,21 +12,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is what /proc/PID/stat says, see proc_pid_stat(5).
-type process struct {
-	pid, ppid int
-	state     byte   // R, S, D, T, Z …
-	comm      string // at most 15 bytes
-	start     string // clock ticks after boot: tells apart two processes with one pid
+// Proc is what /proc/PID/stat says of a process, see proc_pid_stat(5).
+type Proc struct {
+	PID    int
+	Parent int
+	State  byte   // R, S, D, T, Z …
+	Comm   string // at most 15 bytes
+	Start  string // clock ticks after boot: tells apart two processes with one pid
 }
 
-// processes reads all of /proc. A process that ends meanwhile is left out.
-func processes() ([]process, error) {
+// Processes reads all of /proc. A process that ends meanwhile is left out.
+func Processes() ([]Proc, error) {
 	pids, err := numbers("/proc")
 	if err != nil {
 		return nil, err
 	}
-	all := make([]process, 0, len(pids))
+	all := make([]Proc, 0, len(pids))
 	for _, pid := range pids {
 		p, err := readProcess(pid)
 		if vanished(err) {
@@ -40,55 +41,56 @@ func processes() ([]process, error) {
 	return all, nil
 }
 
-func readProcess(pid int) (process, error) {
+func readProcess(pid int) (Proc, error) {
 	path := fmt.Sprintf("/proc/%d/stat", pid)
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return process{}, err
+		return Proc{}, err
 	}
 	// comm is the only field that may hold spaces and parentheses.
 	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
 	if open < 0 || end < open {
-		return process{}, &os.PathError{Op: "parse", Path: path, Err: unix.EINVAL}
+		return Proc{}, &os.PathError{Op: "parse", Path: path, Err: unix.EINVAL}
 	}
 	rest := strings.Fields(string(text[end+1:]))
 	if len(rest) < 20 {
-		return process{}, &os.PathError{Op: "parse", Path: path, Err: unix.EINVAL}
+		return Proc{}, &os.PathError{Op: "parse", Path: path, Err: unix.EINVAL}
 	}
 	ppid, err := strconv.Atoi(rest[1])
 	if err != nil {
-		return process{}, &os.PathError{Op: "parse", Path: path, Err: err}
+		return Proc{}, &os.PathError{Op: "parse", Path: path, Err: err}
 	}
-	return process{pid: pid, ppid: ppid, state: rest[0][0], comm: string(text[open+1 : end]), start: rest[19]}, nil
+	return Proc{PID: pid, Parent: ppid, State: rest[0][0], Comm: string(text[open+1 : end]), Start: rest[19]}, nil
 }
 
-// below returns the descendants of top. One pass over /proc is not atomic: a
+// Descendants returns the processes below top. One pass over /proc is not atomic: a
 // process whose parent died in the middle names a parent that is no longer
-// listed, and would drop out of its family. Such a pass is repeated.
-func below(top int) ([]process, error) {
-	for {
-		all, err := processes()
+// listed, and would drop out of its family. Such a pass is repeated; not for ever,
+// because a /proc with hidepid never lists the parents that belong to others.
+func Descendants(top int) ([]Proc, error) {
+	for pass := 1; ; pass++ {
+		all, err := Processes()
 		if err != nil {
 			return nil, err
 		}
-		children := make(map[int][]process, len(all))
+		children := make(map[int][]Proc, len(all))
 		listed := make(map[int]bool, len(all))
 		for _, p := range all {
-			children[p.ppid] = append(children[p.ppid], p)
-			listed[p.pid] = true
+			children[p.Parent] = append(children[p.Parent], p)
+			listed[p.PID] = true
 		}
 		torn := false
 		for ppid := range children {
 			// 0 is the parent of what came from outside this pid namespace.
 			torn = torn || ppid != 0 && !listed[ppid]
 		}
-		if torn {
+		if torn && pass < 20 {
 			continue
 		}
-		var found []process
+		var found []Proc
 		for next := children[top]; len(next) > 0; {
 			p := next[0]
-			next = append(next[1:len(next):len(next)], children[p.pid]...)
+			next = append(next[1:len(next):len(next)], children[p.PID]...)
 			found = append(found, p)
 		}
 		return found, nil
@@ -97,17 +99,17 @@ func below(top int) ([]process, error) {
 
 // members are the processes in scope, the supervisor and the test program left
 // out: they live on.
-func (s *scope) members() ([]process, error) {
-	found, err := below(s.top)
+func (s *scope) members() ([]Proc, error) {
+	found, err := Descendants(s.top)
 	if err != nil {
 		return nil, err
 	}
 	if s.wholeUser {
 		seen := map[int]bool{}
 		for _, p := range found {
-			seen[p.pid] = true
+			seen[p.PID] = true
 		}
-		all, err := processes()
+		all, err := Processes()
 		if err != nil {
 			return nil, err
 		}
@@ -116,14 +118,14 @@ func (s *scope) members() ([]process, error) {
 			return nil, err
 		}
 		for _, p := range all {
-			if uid, ok := p.uid(); ok && !seen[p.pid] && ids.hold(uid) {
+			if uid, ok := p.uid(); ok && !seen[p.PID] && ids.hold(uid) {
 				found = append(found, p)
 			}
 		}
 	}
 	kept := found[:0]
 	for _, p := range found {
-		if p.pid != s.self && p.pid != s.top {
+		if p.PID != s.self && p.PID != s.top {
 			kept = append(kept, p)
 		}
 	}
@@ -137,32 +139,32 @@ func listProcesses(s *scope) (map[string]string, error) {
 	}
 	names := make(map[string]string, len(found))
 	for _, p := range found {
-		names[fmt.Sprintf("%d (started at tick %s)", p.pid, p.start)] = p.describe()
+		names[fmt.Sprintf("%d (started at tick %s)", p.PID, p.Start)] = p.String()
 	}
 	return names, nil
 }
 
-// describe says who the process is, for a human.
-func (p process) describe() string {
+// String says who the process is, for a human.
+func (p Proc) String() string {
 	owner := "uid unknown"
 	if uid, ok := p.uid(); ok {
 		owner = fmt.Sprintf("uid %d", uid)
 	}
-	command := p.comm
-	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.pid)); err == nil && len(text) > 0 {
+	command := p.Comm
+	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID)); err == nil && len(text) > 0 {
 		command = strings.Join(strings.Split(strings.TrimRight(string(text), "\x00"), "\x00"), " ")
 	}
-	state := "state " + string(p.state)
-	if p.state == 'Z' {
+	state := "state " + string(p.State)
+	if p.State == 'Z' {
 		state = "zombie"
 	}
-	return fmt.Sprintf("pid %d, parent %d, %s, %s: %q", p.pid, p.ppid, owner, state, command)
+	return fmt.Sprintf("pid %d, parent %d, %s, %s: %q", p.PID, p.Parent, owner, state, command)
 }
 
 // uid is the real user id. The owner of /proc/PID would not do: it is root for a
 // process that is not dumpable.
-func (p process) uid() (int, bool) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+func (p Proc) uid() (int, bool) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
 	if err != nil {
 		return 0, false
 	}

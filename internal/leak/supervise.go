@@ -108,45 +108,68 @@ func supervise() (int, error) {
 		}
 		mu.Unlock()
 	}
-	left := endChildren(Patience)
+	left, err := EndChildren(Patience)
 	for _, l := range left {
 		fmt.Fprintln(os.Stderr, "leak: left behind by the tests:", l)
 	}
 	if len(left) > 0 && code == 0 {
 		code = 1
 	}
-	return code, nil
+	return code, err
 }
 
-// endChildren waits for all children of this process, kills those that live longer
-// than patience, and names what it had to kill. The caller is a subreaper and nothing else in
-// it waits, so a pid that is listed as a child cannot have been given to
-// another process. A descendant becomes a child when its parent has been killed.
-func endChildren(patience time.Duration) []string {
-	var killed []string
-	asked := map[int]bool{}
-	// A child with another uid (a setuid helper) cannot be killed from here; it is
-	// given as long again to end, and is then left alone.
-	for start, pause := time.Now(), time.Millisecond; time.Since(start) < 2*patience; {
-		switch _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); {
-		case errors.Is(err, unix.ECHILD):
-			return killed
-		case err != nil:
-			continue
+// EndChildren waits for all children of this process, for as long as patience, and
+// describes what then still lives below it. That it ends: it kills the children, whose own
+// children come to it in turn, and waits again for at most Patience.
+//
+// The caller is a subreaper and has nothing else that starts or waits for processes; so a
+// pid that is listed as a child's cannot have gone to another process.
+func EndChildren(patience time.Duration) (left []string, err error) {
+	done, err := reap(patience)
+	if done || err != nil {
+		return nil, err
+	}
+	below, err := Descendants(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range below {
+		left = append(left, p.String()) // now: a dead process has no command line
+	}
+	// A child with another uid, a setuid helper, cannot be killed from here: what
+	// does not end by itself is left alone.
+	for start := time.Now(); time.Since(start) < Patience; {
+		all, err := Processes()
+		if err != nil {
+			return left, err
 		}
-		if time.Since(start) > patience {
-			all, _ := processes()
-			for _, p := range all {
-				if p.ppid != os.Getpid() || p.state == 'Z' || asked[p.pid] {
-					continue
-				}
-				asked[p.pid] = true
-				killed = append(killed, p.describe())
-				_ = unix.Kill(p.pid, unix.SIGKILL)
+		for _, p := range all {
+			if p.Parent == os.Getpid() {
+				_ = unix.Kill(p.PID, unix.SIGKILL)
 			}
 		}
-		time.Sleep(pause)
-		pause = min(2*pause, 20*time.Millisecond)
+		if done, err := reap(20 * time.Millisecond); done || err != nil {
+			return left, err
+		}
 	}
-	return killed
+	return left, nil
+}
+
+// reap waits for children until there is none, or until the time is up.
+func reap(within time.Duration) (none bool, err error) {
+	for start, pause := time.Now(), 200*time.Microsecond; ; {
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		switch {
+		case errors.Is(err, unix.ECHILD):
+			return true, nil
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return false, os.NewSyscallError("wait4", err)
+		case pid > 0:
+			continue
+		case time.Since(start) > within:
+			return false, nil
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, 10*time.Millisecond)
+	}
 }
