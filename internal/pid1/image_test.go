@@ -182,8 +182,7 @@ func run(t *testing.T, arch, name string, args ...string) string {
 	c.Env = append(os.Environ(), "GOARCH="+arch, "GOOS=linux", "CGO_ENABLED=0")
 	out, err := c.Output()
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			t.Fatalf("%s %q: %v\n%s", name, args, err, exit.Stderr)
 		}
 		t.Fatal(err)

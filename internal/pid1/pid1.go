@@ -49,17 +49,22 @@ func Argv(fd int) []string {
 	return []string{Name, strconv.Itoa(fd)}
 }
 
-// Detached, as the parent of [TreeArgv], makes an init that outlives its parent.
-const Detached = -1
+// Parents of [TreeArgv] that are not pids.
+const (
+	// AnyParent is a parent whose pid the init cannot see, because it lives in an outer pid namespace.
+	AnyParent = 0
+	// Detached makes an init that outlives its parent.
+	Detached = -1
+)
 
 // TreeArgv returns the arguments of an init that shares its pid namespace with others, so that its end kills nobody.
 // Such an init, which must be a child subreaper before the command is cloned (prctl(PR_SET_CHILD_SUBREAPER), Linux
 // 3.4), kills all its descendants when the command ends, and when its parent dies.
 //
-// parent is the parent's pid as the init sees it, 0 when the parent lives in an outer pid namespace, [Detached] when its
-// death shall not matter. For the other two the init arms PR_SET_PDEATHSIG with SIGRTMAX, and takes a SIGRTMAX for the
-// parent's death when getppid(2) no longer is parent; with 0, where getppid says nothing, always. A parent that is dead
-// before the init starts is noticed by the same comparison; with 0 only when the starter armed SIGRTMAX too.
+// parent is the parent's pid as the init sees it, [AnyParent] or [Detached]. Unless detached, the init arms
+// PR_SET_PDEATHSIG with SIGRTMAX, in place of what its starter armed. A SIGRTMAX means the parent's death when
+// getppid(2) no longer is parent, and is sent on otherwise; with AnyParent it always means that death. A parent that
+// died before the init began is noticed by the same comparison; with AnyParent only if the starter armed SIGRTMAX too.
 //
 // The descendants are found through /proc/thread-self/children (CONFIG_PROC_CHILDREN), opened at the start. Each pid
 // read there is asked of waitid(2) before it is killed, so a /proc that lies, or that belongs to another pid
@@ -67,8 +72,12 @@ const Detached = -1
 // killed and nothing else. A descendant that may not be signalled stays.
 func TreeArgv(fd, parent int) []string {
 	argv := append(Argv(fd), "tree")
-	if parent == Detached {
+	switch parent {
+	case AnyParent:
 		return argv
+	case Detached:
+		return append(argv, "0")
+	default:
+		return append(argv, strconv.Itoa(parent))
 	}
-	return append(argv, strconv.Itoa(parent))
 }

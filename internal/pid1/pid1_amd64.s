@@ -5,7 +5,7 @@
 //
 //	BX   the frame
 //	R12  pid of the command; in sweep the pid being read
-//	R13  what the init is: pid1, detached, or the parent's pid (0 and above); in sweep how many were killed
+//	R13  what the init is: pid1, detached, the parent's pid, or 0 for an unknown parent; in sweep how many were killed
 //	R14  descriptor of the list of children
 //	R15  the exit status
 
@@ -151,7 +151,6 @@ close:
 	MOVQ argv(2), SI
 	TESTQ SI, SI
 	JEQ reap
-	MOVQ $detached, R13
 
 	// "/proc/thread-self/children\0"
 	MOVQ $0x68742f636f72702f, AX
@@ -168,15 +167,23 @@ close:
 	SYSCALL1(SYS_openat)
 	MOVQ AX, R14
 
-	// argv[3]: the parent whose death ends the tree
+	// argv[3]: the parent whose death ends the tree; without it any parent's, and no parent's if it is 0
+	XORL R13, R13
 	MOVQ argv(3), SI
 	TESTQ SI, SI
-	JEQ reap
+	JEQ arm
 	DECIMAL(parentDigit, parentDone)
 	MOVQ DI, R13
+	TESTQ R13, R13
+	JNE arm
+	MOVQ $detached, R13
+	JMP reap
+arm:
 	MOVL $PR_SET_PDEATHSIG, DI
 	MOVL $SIGRTMAX, SI
 	SYSCALL1(SYS_prctl)
+	TESTQ R13, R13
+	JEQ reap
 	SYSCALL1(SYS_getppid)
 	CMPQ AX, R13
 	JNE orphaned
@@ -238,7 +245,7 @@ signal:
 	JNE forward
 	TESTQ R13, R13
 	JLT forward
-	JEQ orphaned // an outer parent: getppid is 0, before and after
+	JEQ orphaned // an unknown parent: getppid tells nothing
 	SYSCALL1(SYS_getppid)
 	CMPQ AX, R13
 	JNE orphaned

@@ -5,7 +5,7 @@
 //
 //	R19  the frame
 //	R20  pid of the command; in sweep the pid being read
-//	R21  what the init is: pid1, detached, or the parent's pid (0 and above); in sweep how many were killed
+//	R21  what the init is: pid1, detached, the parent's pid, or 0 for an unknown parent; in sweep how many were killed
 //	R22  descriptor of the list of children
 //	R23  the exit status
 //	R24  in sweep the offset in the list of children
@@ -154,7 +154,6 @@ close:
 	MOVD $pid1, R21
 	MOVD argv(2), R1
 	CBZ R1, reap
-	MOVD $detached, R21
 
 	// "/proc/thread-self/children\0"
 	CONST(0x702f, 0x6f72, 0x2f63, 0x6874, R0)
@@ -171,14 +170,20 @@ close:
 	SYSCALL1(SYS_openat)
 	MOVD R0, R22
 
-	// argv[3]: the parent whose death ends the tree
+	// argv[3]: the parent whose death ends the tree; without it any parent's, and no parent's if it is 0
+	MOVD ZR, R21
 	MOVD argv(3), R1
-	CBZ R1, reap
+	CBZ R1, arm
 	DECIMAL(parentDigit, parentDone)
 	MOVD R0, R21
+	CBNZ R21, arm
+	MOVD $detached, R21
+	B reap
+arm:
 	MOVD $PR_SET_PDEATHSIG, R0
 	MOVD $SIGRTMAX, R1
 	SYSCALL1(SYS_prctl)
+	CBZ R21, reap
 	SYSCALL1(SYS_getppid)
 	CMP R21, R0
 	BNE orphaned
@@ -239,7 +244,7 @@ signal:
 	BNE forward
 	CMP $0, R21
 	BLT forward
-	BEQ orphaned // an outer parent: getppid is 0, before and after
+	BEQ orphaned // an unknown parent: getppid tells nothing
 	SYSCALL1(SYS_getppid)
 	CMP R21, R0
 	BNE orphaned

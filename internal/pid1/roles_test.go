@@ -25,7 +25,7 @@ const roleVar = "RLRUN_PID1_ROLE"
 
 func TestMain(m *testing.M) {
 	role := os.Getenv(roleVar)
-	os.Unsetenv(roleVar)
+	check(os.Unsetenv(roleVar))
 	switch role {
 	case "":
 		os.Exit(m.Run())
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 
 // initOptions tell becomeInit how to start; they are passed as arguments, then "--", then the command.
 type initOptions struct {
-	parent  string        // third argument of the init: a pid, "0", "detached", or empty for none at all
+	parent  string        // third argument of the init: a pid, "any", "detached", or empty for process 1
 	delay   time.Duration // between the start of the command and the exec
 	noPid   bool          // close the write end of a pipe instead of writing the pid
 	wrong   uint64        // write this instead of the pid
@@ -75,6 +75,8 @@ func becomeInit(args []string) {
 	switch args[0] {
 	case "":
 		argv = Argv(pidFD)
+	case "any":
+		argv = TreeArgv(pidFD, AnyParent)
 	case "detached":
 		argv = TreeArgv(pidFD, Detached)
 	default:
@@ -137,9 +139,13 @@ func becomeInit(args []string) {
 
 // execveat replaces this process by the program in fd. The environment is empty.
 func execveat(fd int, argv []string) error {
-	argvp, err := syscall.SlicePtrFromStrings(argv)
-	if err != nil {
-		return err
+	argvp := make([]*byte, len(argv)+1)
+	for i, arg := range argv {
+		p, err := unix.BytePtrFromString(arg)
+		if err != nil {
+			return err
+		}
+		argvp[i] = p
 	}
 	var envp, empty [1]*byte
 	_, _, errno := unix.Syscall6(unix.SYS_EXECVEAT, uintptr(fd), uintptr(unsafe.Pointer(&empty)),
@@ -155,13 +161,13 @@ func launch(args []string) {
 	c := exec.Command("/proc/self/exe", args[1:]...)
 	c.Env = append(os.Environ(), roleVar+"=init")
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	switch args[0] {
 	case "gone":
 		c.SysProcAttr = nil
 	case "outer":
 		c.SysProcAttr = newNamespaces(unix.CLONE_NEWUSER | unix.CLONE_NEWPID)
-		c.SysProcAttr.Pdeathsig = syscall.SIGKILL
+		c.SysProcAttr.Pdeathsig = unix.SIGKILL
 	}
 	check(c.Start())
 	fmt.Fprintf(os.NewFile(3, "report"), "%d\n", c.Process.Pid)

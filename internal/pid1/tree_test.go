@@ -3,6 +3,7 @@
 package pid1
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -65,10 +66,10 @@ func plant(t *testing.T, kind string, o initOptions, command ...string) *tree {
 	return tr
 }
 
-// gone checks that nobody holds the pipe any more, within two seconds.
+// gone checks that nobody holds the pipe any more, within five seconds.
 func (tr *tree) gone(t *testing.T) {
 	t.Helper()
-	if err := tr.alive.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
+	if err := tr.alive.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, tr.alive); err != nil {
@@ -82,9 +83,7 @@ func TestTreeEndsWithParent(t *testing.T) {
 	tr := plant(t, "stay", initOptions{parent: "SELF", delay: 300 * time.Millisecond}, "sh", "-c",
 		"trap '' 64; "+family+"exec sleep 1000")
 	awaitInit(t, tr.init)
-	if n := len(children(t, tr.init)); n < 3 {
-		t.Fatalf("%d children, want the command and adopted ones", n)
-	}
+	eventually(t, "the command and adopted children", func() bool { return len(children(t, tr.init)) >= 3 })
 	_ = tr.launcher.Process.Kill()
 	tr.gone(t)
 }
@@ -95,9 +94,29 @@ func TestTreeWithoutParent(t *testing.T) {
 	tr.gone(t)
 }
 
-// A parent outside the pid namespace has no number there. The /proc is the outer one, whose numbers mean nothing here.
+// An init that is told no pid takes any parent's death for an end.
+func TestTreeEndsWithAnyParent(t *testing.T) {
+	tr := plant(t, "stay", initOptions{parent: "any"}, "sh", "-c", "trap '' 64; "+family+"exec sleep 1000")
+	awaitInit(t, tr.init)
+	_ = tr.launcher.Process.Kill()
+	tr.gone(t)
+}
+
+func TestTreeOutlivesParent(t *testing.T) {
+	tr := plant(t, "gone", initOptions{parent: "detached"}, "sh", "-c", family+"sleep 0.5; echo still here")
+	if err := tr.alive.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(tr.alive).ReadString('\n')
+	if err != nil || line != "still here\n" {
+		t.Errorf("read %q, %v", line, err)
+	}
+	tr.gone(t)
+}
+
+// A parent outside the pid namespace has no pid there. The /proc is the outer one, whose numbers mean nothing here.
 func TestTreeEndsWithOuterParent(t *testing.T) {
-	tr := plant(t, "outer", initOptions{parent: "0"}, "sh", "-c", family+"exec sleep 1000")
+	tr := plant(t, "outer", initOptions{parent: "any"}, "sh", "-c", family+"exec sleep 1000")
 	awaitInit(t, tr.init)
 	_ = tr.launcher.Process.Kill()
 	tr.gone(t)
@@ -111,7 +130,7 @@ func startTree(t *testing.T, o initOptions, command ...string) *exec.Cmd {
 }
 
 func TestTreeEndsWithCommand(t *testing.T) {
-	for _, parent := range []string{"detached", strconv.Itoa(os.Getpid())} {
+	for _, parent := range []string{"any", "detached", strconv.Itoa(os.Getpid())} {
 		c := startTree(t, initOptions{parent: parent}, "sh", "-c", family+"exit 7")
 		out, err := c.StdoutPipe()
 		if err != nil {
@@ -156,13 +175,13 @@ func TestTreeCatchesWanderer(t *testing.T) {
 	_ = c.Wait()
 	n := bytes.Count(steps, []byte("\n"))
 	t.Logf("caught after %d steps, %v", n, time.Since(began))
-	if n < 10 || n > 20000 {
+	if n < 3 || n > 20000 {
 		t.Errorf("%d steps: it was not on its way", n)
 	}
 	if got := c.ProcessState.ExitCode(); got != 7 {
 		t.Errorf("exit status %d, want 7", got)
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("ended after %v", took)
 	}
 }
@@ -212,7 +231,7 @@ func dead(t *testing.T, pid int) bool {
 // Without a list of children the command is killed when the parent dies, and the init ends although others are left.
 func TestTreeWithoutProc(t *testing.T) {
 	// Process 1 is not the parent: the parent counts as dead.
-	code, pids := ownProc(t, initOptions{parent: "1", proc: "none", delay: 200 * time.Millisecond},
+	code, pids := ownProc(t, initOptions{parent: "1", proc: "none", delay: 500 * time.Millisecond},
 		stranger+"echo $$; exec sleep 1000 >&- 2>&-")
 	if code != 128+int(unix.SIGKILL) || len(pids) != 2 {
 		t.Fatalf("exit status %d, printed %d", code, pids)
