@@ -20,17 +20,16 @@ func (c *Container) Supervise(signals int) (int, error) {
 		c.tearDown()
 		return 125, err
 	}
-	var relayed chan error
 	if session != nil {
-		relayed = make(chan error, 1)
-		go func() { relayed <- session.Relay(c.Child.Terminal) }()
+		defer session.Close()
 	}
+	relay := c.relay(session)
 	c.forwardUntilEnd(signals, session)
 	var ws unix.WaitStatus
 	_, err = wait4(c.Child.PID, &ws)
 	if session != nil {
 		session.End()
-		<-relayed
+		<-relay
 		_ = session.Close()
 	}
 	c.Child.Close()
@@ -42,6 +41,23 @@ func (c *Container) Supervise(signals int) (int, error) {
 		return 128 + int(ws.Signal()), nil
 	}
 	return ws.ExitStatus(), nil
+}
+
+// relay copies between the user's terminal and the container's until both ends
+// are done. When the user's is gone, the master is closed, so that the kernel
+// hangs the container's terminal up.
+func (c *Container) relay(session *terminal.Session) <-chan struct{} {
+	done := make(chan struct{})
+	if session == nil {
+		close(done)
+		return done
+	}
+	go func() {
+		defer close(done)
+		_ = session.Relay(c.Child.Terminal)
+		_ = unix.Close(c.Child.Terminal)
+	}()
+	return done
 }
 
 // forwardUntilEnd returns when init has ended.

@@ -7,6 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Ops that a program can have at most. An init's plan takes some 350, and ten
+// for each further mount.
+const (
+	maxInitOps    = 1 << 16
+	maxCommandOps = 1 << 14 // twice the directories in PATH, and 50
+	maxHelperOps  = 32
+)
+
 // lower turns the steps of init and command into their programs. Parent's steps
 // are the launcher's own; where they stand between two of init's, init says that
 // it has come so far and waits for its turn.
@@ -15,8 +23,8 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 		root: c.arena.word(), stage: c.arena.word(), devnull: c.arena.word(),
 		pty: c.arena.word(), command: c.arena.word(),
 	}
-	command := &program{wiring: c.wiring, a: c.arena, memory: shared}
-	init := &program{wiring: c.wiring, a: c.arena, memory: shared, command: command}
+	command := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxCommandOps)}
+	init := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxInitOps), command: command}
 	init.call(unix.SYS_CLOSE, lit(c.theirs))
 
 	for _, who := range []struct {

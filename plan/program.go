@@ -60,6 +60,10 @@ func (p *program) call(nr uint64, args ...arg) *op {
 			o.deref |= 1 << i
 		}
 	}
+	if len(p.ops) == cap(p.ops) {
+		p.a.full = true
+		p.ops = p.ops[:0] // not run: Prepare fails
+	}
 	p.ops = append(p.ops, o)
 	return &p.ops[len(p.ops)-1]
 }
@@ -167,10 +171,5 @@ func (p *program) newMachine() *machine {
 	return m
 }
 
-// end moves the finished ops into the arena and returns where they are.
-func (p *program) end() *op {
-	n := len(p.ops) * int(opSize)
-	room := p.a.room(n)
-	copy(unsafe.Slice((*op)(unsafe.Pointer(&room[0])), len(p.ops)), p.ops)
-	return (*op)(unsafe.Pointer(&room[0]))
-}
+// end returns the first op of the finished program.
+func (p *program) end() *op { return &p.ops[:1][0] }

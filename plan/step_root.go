@@ -267,7 +267,7 @@ func (OpenRoot) lower(p *program) {
 }
 
 func (s CopyTree) lower(p *program) {
-	helper := &program{a: p.a, step: p.step, wiring: p.wiring, memory: p.memory}
+	helper := &program{a: p.a, step: p.step, wiring: p.wiring, memory: p.memory, ops: p.a.newOps(maxHelperOps)}
 	helper.call(unix.SYS_PRCTL, lit(unix.PR_SET_PDEATHSIG), lit(unix.SIGKILL))
 	helper.call(unix.SYS_FCHDIR, at(p.memory.stage))
 	helper.call(unix.SYS_CLOSE_RANGE, lit(3), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
