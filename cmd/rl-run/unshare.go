@@ -22,8 +22,8 @@ func unshare(args []string) int {
 	mode := fs.String("userns", "auto", "")
 	quiet := fs.Bool("quiet", false, "")
 	var uidmap, gidmap []string
-	fs.StringArrayVar(&uidmap, "uidmap", nil, "")
-	fs.StringArrayVar(&gidmap, "gidmap", nil, "")
+	listVar(fs, &uidmap, "uidmap", "")
+	listVar(fs, &gidmap, "gidmap", "")
 	if err := fs.Parse(args); errors.Is(err, pflag.ErrHelp) {
 		fmt.Print(unshareHelp)
 		return 0
