@@ -65,7 +65,8 @@ func (t *tree) fits(fd int) error {
 	if st.Files != 0 { // and so is nr_inodes=0
 		freeInodes = int64(st.Ffree)
 	}
-	need := t.pages * pageSize
+	// A size is only what a filesystem says: it must not overflow into fitting.
+	need := min(t.pages, (math.MaxInt64-1)/pageSize) * pageSize
 	if need > free || t.inodes > freeInodes {
 		return &TooBig{Need: need, Free: free, NeedInodes: t.inodes, FreeInodes: freeInodes}
 	}

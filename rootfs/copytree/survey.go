@@ -179,8 +179,11 @@ func (w *walker) count(e *entry, st *unix.Statx_t, fd int, name *byte) {
 	}
 	switch e.kind() {
 	case unix.S_IFREG:
-		pages, data := (e.size+pageSize-1)/pageSize, e.size
-		if sparse(st) {
+		pages, data := (e.size-1)/pageSize+1, e.size
+		switch {
+		case e.size == 0:
+			pages = 0
+		case sparse(st):
 			pages, data = w.countSparse(e, fd, name)
 		}
 		w.pages += pages
