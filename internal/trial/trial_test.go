@@ -100,6 +100,17 @@ func TestUnwaitedIsKilled(t *testing.T) {
 	t.Run("start", func(t *testing.T) { Command{Path: "/bin/sleep", Args: []string{"60"}}.Start(t) })
 }
 
+func TestProgram(t *testing.T) {
+	leak.Watch(t)
+	if out := Run(t, "--help").OK(t); !strings.Contains(out, "rl-run") {
+		t.Errorf("--help says %q", out)
+	}
+	Run(t, filepath.Join(t.TempDir(), "missing")).Fails(t, 125, "rl-run: error:", "missing")
+	if out := (Command{Path: Bin(t, "rl-unshare"), Args: []string{"--help"}}).Run(t).OK(t); !strings.Contains(out, "rl-unshare") {
+		t.Errorf("--help says %q", out)
+	}
+}
+
 func TestBusyboxTree(t *testing.T) {
 	NeedTool(t, "busybox")
 	shared, again, own, other := Tree(t, "busybox"), Tree(t, "busybox"), NewTree(t), NewTree(t)

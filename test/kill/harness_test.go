@@ -41,7 +41,7 @@ type outcome struct {
 // remains is a kill that left something behind.
 type remains struct {
 	delay time.Duration
-	step  string // the last that was seen
+	steps string // the last that were seen
 	what  []string
 }
 
@@ -98,6 +98,7 @@ func (l launcher) run(t *testing.T, n int, settle time.Duration) outcome {
 					return
 				}
 				last, executed := lastStep(d.Stderr, mark)
+				tail := lastSteps(d.Stderr)
 				mu.Lock()
 				o.kills++
 				o.steps[last]++
@@ -120,7 +121,7 @@ func (l launcher) run(t *testing.T, n int, settle time.Duration) outcome {
 				}
 				mu.Lock()
 				if len(d.Left) > 0 {
-					o.left = append(o.left, remains{delay, last.String(), d.Left})
+					o.left = append(o.left, remains{delay, tail, d.Left})
 				} else {
 					if d.Settled > o.slowest {
 						o.slowest, o.slowestStep = d.Settled, last
@@ -150,7 +151,7 @@ func marked(t *testing.T, marks []string) []remains {
 			continue
 		}
 		if slices.ContainsFunc(strings.Split(string(text), "\x00"), func(arg string) bool { return slices.Contains(marks, arg) }) {
-			found = append(found, remains{step: "unknown, found by its argument", what: []string{p.String()}})
+			found = append(found, remains{steps: "unknown, found by its argument", what: []string{p.String()}})
 		}
 	}
 	return found
@@ -162,7 +163,7 @@ func (o outcome) report(t *testing.T) {
 	t.Logf("%d kills, %d before the exec of the command, %d left something behind; the slowest was gone after %v (last step %s)\nlast step seen\n%s",
 		o.kills, o.early, len(o.left), o.slowest.Round(time.Millisecond), o.slowestStep, o.steps)
 	for _, r := range o.left {
-		t.Logf("left by a kill after %v, last step %s:\n\t%s", r.delay.Round(time.Microsecond), r.step, strings.Join(r.what, "\n\t"))
+		t.Logf("left by a kill after %v, last steps %s:\n\t%s", r.delay.Round(time.Microsecond), r.steps, strings.Join(r.what, "\n\t"))
 	}
 }
 
@@ -241,6 +242,20 @@ func lastStep(stderr, mark string) (last step, executed bool) {
 		executed = executed || strings.HasPrefix(last.text, "command: exec ")
 	}
 	return last, executed
+}
+
+// lastSteps is the last step of each actor, in the order in which they were begun.
+func lastSteps(stderr string) string {
+	var steps []string
+	seen := map[string]bool{}
+	for _, m := range slices.Backward(stepLine.FindAllStringSubmatch(stderr, -1)) {
+		actor, _, _ := strings.Cut(m[2], ":")
+		if !seen[actor] {
+			seen[actor] = true
+			steps = append([]string{m[1] + " " + m[2]}, steps...)
+		}
+	}
+	return strings.Join(steps, "; ")
 }
 
 // histogram counts kills by the last step that was seen.
