@@ -122,18 +122,18 @@ func (c *compiler) mapIDs() error {
 		c.parent(plan.MapIDs{UID: m.UID, GID: m.GID, By: string(how.Way), Helpers: [2]string{how.NewUIDMap, how.NewGIDMap}},
 			"a namespace gets its owner when it is made: maps before the others")
 	}
-	c.become(plan.Init, c.base[0], c.base[1], nil)
+	c.become(plan.Init, c.base[0], c.base[1], nil, false)
 	c.inInit(plan.SetUmask{}, "modes are as the steps say")
 	return nil
 }
 
 // become changes the ids, and arms again what the change disarms.
-func (c *compiler) become(a plan.Actor, uid, gid uint32, groups []uint32) {
+func (c *compiler) become(a plan.Actor, uid, gid uint32, groups []uint32, sweep bool) {
 	c.Plan.Add(a, plan.SetIDs{UID: uid, GID: gid, Groups: groups, KeepGroups: c.IDs.GroupsStay}, "")
-	if host, ok := c.IDs.Maps.HostUID(uid); !ok || host != c.host.Caller.UID {
-		c.Plan.Add(a, plan.DieWithParent{}, "a change of the kernel's uid clears PDEATHSIG")
-	} else if host, ok := c.IDs.Maps.HostGID(gid); !ok || host != c.host.Caller.GID {
-		c.Plan.Add(a, plan.DieWithParent{}, "a change of the kernel's gid clears PDEATHSIG")
+	hostUID, _ := c.IDs.Maps.HostUID(uid)
+	hostGID, _ := c.IDs.Maps.HostGID(gid)
+	if hostUID != c.host.Caller.UID || hostGID != c.host.Caller.GID {
+		c.Plan.Add(a, plan.DieWithParent{Sweep: sweep}, "a change of the kernel's ids clears PDEATHSIG")
 	}
 }
 
@@ -183,6 +183,7 @@ func (c *compiler) startCommand() error {
 	c.inInit(plan.SetUmask{Mask: 0o022}, "")
 	if !c.ownPID() {
 		c.inInit(plan.Subreaper{}, "without a pid namespace orphans would go to the host's init")
+		c.inInit(plan.DieWithParent{Sweep: true}, "and nothing but init would end them")
 	}
 	c.inInit(plan.StartCommand{}, "init and command run side by side from here on")
 	return nil
@@ -190,7 +191,7 @@ func (c *compiler) startCommand() error {
 
 // init is the way of pid 1 to the static init.
 func (c *compiler) init() error {
-	c.become(plan.Init, c.User.UID, c.User.GID, c.User.Groups)
+	c.become(plan.Init, c.User.UID, c.User.GID, c.User.Groups, !c.ownPID())
 	if c.User.UID == 0 {
 		// an exec by uid 0 would give it the bounding set in any case
 		c.inInit(plan.SetCaps{Effective: uint64(c.sets.Bounding), Permitted: uint64(c.sets.Bounding)}, "")
@@ -238,7 +239,7 @@ func (c *compiler) enforce(filter *seccomp.Profile) error {
 	if s.Ambient != 0 {
 		c.inCmd(plan.KeepCaps{}, "")
 	}
-	c.become(plan.Command, c.User.UID, c.User.GID, c.User.Groups)
+	c.become(plan.Command, c.User.UID, c.User.GID, c.User.Groups, false)
 	c.inCmd(plan.Chdir{Path: c.workdir()}, "as the user whose place it is")
 	c.inCmd(plan.SetCaps{Effective: uint64(s.Effective), Permitted: uint64(s.Permitted), Inheritable: uint64(s.Inheritable)}, "")
 	if s.Ambient != 0 {

@@ -7,13 +7,17 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/pid1"
 )
 
 // DieWithParent ends the process when its parent ends: PDEATHSIG, then a look
 // whether the launcher still holds its end of the control socket, which closes
 // the race with a parent that died before (prctl(2), PR_SET_PDEATHSIG). It is
-// taken again after each change of ids, which clears PDEATHSIG.
-type DieWithParent struct{}
+// taken again after each change of ids, which clears PDEATHSIG. With Sweep the
+// signal is the one at which the static init ends its descendants before itself;
+// until it is executed that signal is blocked and stays pending.
+type DieWithParent struct{ Sweep bool }
 
 // HideMemory makes the memory that the children share with the launcher
 // unreadable (PR_SET_DUMPABLE 0), so that the command cannot look into
@@ -144,8 +148,12 @@ func (s Exec) String() string {
 	return "exec " + strings.Join(s.Argv, " ")
 }
 
-func (DieWithParent) lower(p *program) {
-	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_PDEATHSIG), lit(unix.SIGKILL))
+func (s DieWithParent) lower(p *program) {
+	signal := unix.SIGKILL
+	if s.Sweep {
+		signal = pid1.SweepSignal
+	}
+	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_PDEATHSIG), lit(signal))
 	p.alive()
 }
 
@@ -207,9 +215,9 @@ func (s Chdir) lower(p *program) {
 }
 
 func (s ExecInit) lower(p *program) {
-	argv := []string{"rl-init", strconv.Itoa(p.pidEvent)}
+	argv := pid1.Argv(p.pidEvent)
 	if s.Tree {
-		argv = append(argv, "tree")
+		argv = pid1.TreeArgv(p.pidEvent, pid1.AnyParent)
 	}
 	p.call(unix.SYS_WRITE, lit(p.pidEvent), lit(p.memory.command), lit(8)).wants(8)
 	// it needs no terminal and may keep no pipe of the caller open

@@ -34,11 +34,18 @@
 // descriptor above 2 but the one it is told of. PR_SET_PDEATHSIG outlives the exec and keeps its meaning.
 package pid1
 
-import "strconv"
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
 
 // Name is the init's argv[0] and its name in /proc/1/comm. The kernel would derive comm from the descriptor's number
 // or the memfd's name, depending on its version; the init sets it itself.
 const Name = "rl-init"
+
+// SweepSignal, SIGRTMAX, is the parent death signal of an init that ends its descendants: see [TreeArgv].
+const SweepSignal = unix.Signal(64)
 
 // Failure is the exit status of an init that could not do its work. A command may exit with it too.
 const Failure = 125
