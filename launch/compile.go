@@ -56,17 +56,18 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		c.startInit,
 		c.mapIDs,
 		c.namespaces,
+		c.startCommand,
+		func() error { return c.command(filter) },
 		c.root,
-		c.kernelFilesystems,
+		c.proc,
+		c.dev,
 		c.files,
+		c.sys,
 		c.masks,
 		c.mounts,
-		c.terminal,
 		c.pivot,
-		c.startCommand,
 		c.init,
-		c.command,
-		func() error { return c.enforce(filter) },
+		func() error { return c.exec(filter) },
 	} {
 		if err := part(); err != nil {
 			return nil, err
@@ -145,7 +146,6 @@ func (c *compiler) namespaces() error {
 	}{
 		{unix.CLONE_NEWUTS, c.spec.UTS != Shared},
 		{unix.CLONE_NEWIPC, c.spec.IPC != Shared},
-		{unix.CLONE_NEWNET, c.ownNet()},
 		{unix.CLONE_NEWCGROUP, c.spec.Cgroup != Shared},
 	} {
 		if ns.own {
@@ -153,16 +153,89 @@ func (c *compiler) namespaces() error {
 		}
 	}
 	c.inInit(plan.Unshare{Flags: flags}, "inside the mapped user namespace, which so owns them")
-	if c.ownNet() {
-		c.inInit(plan.LoopbackUp{}, "")
-	}
-	if c.spec.UTS != Shared {
-		c.Hostname = hostname(c.spec, c.host.Rootfs.Path)
-		c.inInit(plan.SetHostname{Name: c.Hostname}, "")
-	}
-	c.inInit(plan.Propagate{Type: c.propagation()}, "nothing of what follows shows on the host")
 	if c.spec.Net == NetAuto {
 		c.note("no user-mode network driver is built in yet: the container has lo only (--net=none says so, --net=host shares the host's)")
+	}
+	return nil
+}
+
+// startCommand parts init and command: from here on one sets up the root while
+// the other makes the net namespace and gives up its privileges.
+func (c *compiler) startCommand() error {
+	if !c.ownPID() {
+		c.inInit(plan.Subreaper{}, "without a pid namespace orphans would go to the host's init")
+		c.inInit(plan.DieWithParent{Sweep: true}, "and nothing but init would end them")
+	}
+	c.inInit(plan.StartCommand{}, "init and command run side by side from here on")
+	return nil
+}
+
+// command is what the command's process does while init sets up the root.
+func (c *compiler) command(filter *seccomp.Profile) error {
+	if !c.ownPID() {
+		c.inCmd(plan.DieWithParent{}, "no pid namespace ends it")
+	}
+	if c.ownNet() {
+		c.inCmd(plan.Unshare{Flags: unix.CLONE_NEWNET}, "it takes as long as all mounts: beside them")
+		c.inCmd(plan.LoopbackUp{}, "")
+		c.inCmd(plan.LetGo{Whom: plan.Init}, "")
+	}
+	c.inCmd(plan.NewSession{}, "")
+	c.inCmd(plan.SetUmask{Mask: 0o022}, "")
+	c.inCmd(plan.NewKeyring{}, "the caller's keys stay outside")
+	if c.spec.NoStdin {
+		c.inCmd(plan.NullStdin{}, "")
+	}
+	if soft, hard := c.host.Files[0], c.host.Files[1]; soft != hard {
+		c.inCmd(plan.SetLimit{Name: "nofile", Resource: unix.RLIMIT_NOFILE, Soft: soft, Hard: hard},
+			"Go raised it for the launcher")
+	}
+	c.inCmd(plan.CloseOnExec{}, "")
+	c.inCmd(plan.DropBounding{Keep: uint64(c.sets.Bounding), Last: c.host.LastCap}, "first, while CAP_SETPCAP is there")
+	c.inCmd(plan.ResetSignals{}, "")
+	if c.early() {
+		return c.enforce(filter)
+	}
+	return nil
+}
+
+// early: the command gives up its privileges before it has seen its root. With
+// a profile of the user's own, or with a terminal still to be opened, the
+// filter might refuse what is left to do.
+func (c *compiler) early() bool { return c.spec.Seccomp == "" && !c.spec.Terminal }
+
+// enforce drops what the command may not have, in the order in which each step
+// can still be taken.
+func (c *compiler) enforce(filter *seccomp.Profile) error {
+	load, err := c.seccomp(filter)
+	if err != nil {
+		return err
+	}
+	if load != nil && c.spec.NewPrivs {
+		c.inCmd(*load, "without no_new_privs it needs CAP_SYS_ADMIN: before the capabilities drop")
+	}
+	s := c.sets
+	if s.Ambient != 0 {
+		c.inCmd(plan.KeepCaps{}, "")
+	}
+	c.become(plan.Command, c.User.UID, c.User.GID, c.User.Groups, false)
+	if c.spec.Terminal {
+		c.Terminal = true
+		c.inCmd(plan.OpenTerminal{Rows: c.rows(), Cols: c.cols()}, "of the container's own devpts; it belongs to who opens it")
+		c.inCmd(plan.TakeTerminal{}, "")
+	}
+	if !c.early() {
+		c.inCmd(plan.Chdir{Path: c.workdir()}, "as the user whose place it is")
+	}
+	c.inCmd(plan.SetCaps{Effective: uint64(s.Effective), Permitted: uint64(s.Permitted), Inheritable: uint64(s.Inheritable)}, "")
+	if s.Ambient != 0 {
+		c.inCmd(plan.RaiseAmbient{Set: uint64(s.Ambient)}, "so that they outlive the exec of a user other than root")
+	}
+	if !c.spec.NewPrivs {
+		c.inCmd(plan.NoNewPrivs{}, "")
+		if load != nil {
+			c.inCmd(*load, "last: it may refuse what the steps before need")
+		}
 	}
 	return nil
 }
@@ -172,25 +245,15 @@ func (c *compiler) pivot() error {
 		c.inInit(plan.ReadOnlyRoot{}, "")
 	}
 	c.inInit(plan.PivotRoot{}, "from here on no path leads to the host")
-	return nil
-}
-
-// startCommand does what init and command have in common before they part.
-func (c *compiler) startCommand() error {
 	c.inInit(plan.HideMemory{}, "the command must not read the launcher through /proc/1")
-	c.inInit(plan.DropBounding{Keep: uint64(c.sets.Bounding), Last: c.host.LastCap}, "first, while CAP_SETPCAP is there")
-	c.inInit(plan.NewKeyring{}, "the caller's keys stay outside")
-	c.inInit(plan.SetUmask{Mask: 0o022}, "")
-	if !c.ownPID() {
-		c.inInit(plan.Subreaper{}, "without a pid namespace orphans would go to the host's init")
-		c.inInit(plan.DieWithParent{Sweep: true}, "and nothing but init would end them")
-	}
-	c.inInit(plan.StartCommand{}, "init and command run side by side from here on")
+	c.inInit(plan.LetGo{Whom: plan.Command}, "")
 	return nil
 }
 
 // init is the way of pid 1 to the static init.
 func (c *compiler) init() error {
+	c.inInit(plan.DropBounding{Keep: uint64(c.sets.Bounding), Last: c.host.LastCap}, "first, while CAP_SETPCAP is there")
+	c.inInit(plan.NewKeyring{}, "")
 	c.become(plan.Init, c.User.UID, c.User.GID, c.User.Groups, !c.ownPID())
 	if c.User.UID == 0 {
 		// an exec by uid 0 would give it the bounding set in any case
@@ -203,53 +266,13 @@ func (c *compiler) init() error {
 	return nil
 }
 
-// command is the way of the other process to the command itself, up to the
-// point where it loses its privileges.
-func (c *compiler) command() error {
-	c.inCmd(plan.NewSession{}, "")
-	if !c.ownPID() {
-		c.inCmd(plan.DieWithParent{}, "no pid namespace ends it")
-	}
-	switch {
-	case c.Terminal:
-		c.inCmd(plan.TakeTerminal{}, "")
-	case c.spec.NoStdin:
-		c.inCmd(plan.NullStdin{}, "")
-	}
-	if soft, hard := c.host.Files[0], c.host.Files[1]; soft != hard {
-		c.inCmd(plan.SetLimit{Name: "nofile", Resource: unix.RLIMIT_NOFILE, Soft: soft, Hard: hard},
-			"Go raised it for the launcher")
-	}
-	c.inCmd(plan.CloseOnExec{}, "")
-	return nil
-}
-
-// enforce drops what the command may not have, in the order in which each step
-// can still be taken, and executes it.
-func (c *compiler) enforce(filter *seccomp.Profile) error {
-	load, err := c.seccomp(filter)
-	if err != nil {
+// exec is the rest of the command's way, in its root.
+func (c *compiler) exec(filter *seccomp.Profile) error {
+	c.inCmd(plan.WaitFor{Whom: plan.Init}, "the root is ready")
+	if c.early() {
+		c.inCmd(plan.Chdir{Path: c.workdir()}, "as the user whose place it is")
+	} else if err := c.enforce(filter); err != nil {
 		return err
-	}
-	c.inCmd(plan.ResetSignals{}, "")
-	if load != nil && c.spec.NewPrivs {
-		c.inCmd(*load, "without no_new_privs it needs CAP_SYS_ADMIN: before the capabilities drop")
-	}
-	s := c.sets
-	if s.Ambient != 0 {
-		c.inCmd(plan.KeepCaps{}, "")
-	}
-	c.become(plan.Command, c.User.UID, c.User.GID, c.User.Groups, false)
-	c.inCmd(plan.Chdir{Path: c.workdir()}, "as the user whose place it is")
-	c.inCmd(plan.SetCaps{Effective: uint64(s.Effective), Permitted: uint64(s.Permitted), Inheritable: uint64(s.Inheritable)}, "")
-	if s.Ambient != 0 {
-		c.inCmd(plan.RaiseAmbient{Set: uint64(s.Ambient)}, "so that they outlive the exec of a user other than root")
-	}
-	if !c.spec.NewPrivs {
-		c.inCmd(plan.NoNewPrivs{}, "")
-		if load != nil {
-			c.inCmd(*load, "last: it may refuse what the steps before need")
-		}
 	}
 	c.inCmd(plan.Exec{Paths: c.candidates(), Argv: c.argv(), Env: c.Env}, "")
 	return nil

@@ -154,6 +154,11 @@ func (c *compiler) propagation() string {
 }
 
 func (c *compiler) root() error {
+	if c.spec.UTS != Shared {
+		c.Hostname = hostname(c.spec, c.host.Rootfs.Path)
+		c.inInit(plan.SetHostname{Name: c.Hostname}, "")
+	}
+	c.inInit(plan.Propagate{Type: c.propagation()}, "nothing of what follows shows on the host")
 	t := c.host.Rootfs
 	uid, ok := c.IDs.Maps.InsideUID(t.UID)
 	if !ok {
@@ -186,31 +191,46 @@ func (c *compiler) mountPoint(p string, dir bool) {
 	c.add(steps)
 }
 
-func (c *compiler) kernelFilesystems() error {
-	h, f := c.host, c.host.Facts
+func (c *compiler) proc() error {
+	h := c.host
 	switch {
 	case !c.ownPID():
 		c.add(rootfs.HostProc(h.Sources["/proc"], "it shows the shared pid namespace"))
-	case !f.OwnProc:
+	case !h.Facts.OwnProc:
 		c.note("a part of the outer /proc is masked: the container gets that one, with the outer processes' numbers")
 		c.add(rootfs.HostProc(h.Sources["/proc"], "the outer /proc is masked in part"))
 	default:
 		c.add(rootfs.Proc())
 	}
+	return nil
+}
+
+func (c *compiler) dev() error {
+	_, tty := c.IDs.Maps.HostGID(5)
+	c.add(rootfs.Dev(c.host.Nodes, tty, c.host.Facts.MQueue && c.spec.IPC != Shared))
+	return nil
+}
+
+// sys comes after all other filesystems: it is the first to need the net
+// namespace.
+func (c *compiler) sys() error {
+	h := c.host
+	if c.ownNet() {
+		c.inInit(plan.WaitFor{Whom: plan.Command}, "its net namespace is made")
+		c.inInit(plan.JoinNet{}, "a sysfs shows the net namespace of who mounts it")
+	}
 	switch {
 	case !c.ownNet():
 		c.add(rootfs.HostSys(h.Sources["/sys"], "it shows the shared net namespace"))
-	case !f.OwnSys:
+	case !h.Facts.OwnSys:
 		c.note("a part of the outer /sys is masked: the container gets that one, read-only")
 		c.add(rootfs.HostSys(h.Sources["/sys"], "the outer /sys is masked in part"))
 	default:
 		c.add(rootfs.Sys())
-		if c.spec.Cgroup != Shared && f.OwnCgroup {
+		if c.spec.Cgroup != Shared && h.Facts.OwnCgroup {
 			c.add(rootfs.Cgroup())
 		}
 	}
-	_, tty := c.IDs.Maps.HostGID(5)
-	c.add(rootfs.Dev(h.Nodes, tty, f.MQueue && c.spec.IPC != Shared))
 	return nil
 }
 
@@ -279,16 +299,19 @@ func tmpfsData(m mountspec.Tmpfs) string {
 	return data
 }
 
-func (c *compiler) terminal() error {
-	if c.spec.Terminal {
-		c.Terminal = true
-		rows, cols := c.host.Rows, c.host.Cols
-		if rows == 0 || cols == 0 {
-			rows, cols = 24, 80
-		}
-		c.inInit(plan.OpenTerminal{Rows: rows, Cols: cols}, "of the container's own devpts")
+// rows and cols are the size of the caller's terminal, else that of a VT100.
+func (c *compiler) rows() uint16 {
+	if c.host.Rows == 0 {
+		return 24
 	}
-	return nil
+	return c.host.Rows
+}
+
+func (c *compiler) cols() uint16 {
+	if c.host.Cols == 0 {
+		return 80
+	}
+	return c.host.Cols
 }
 
 func (c *compiler) workdir() string {

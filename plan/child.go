@@ -38,7 +38,7 @@ var ErrGone = errors.New("init ended unexpectedly")
 // Prepare lowers the children's steps of a plan. Nothing is started yet.
 func Prepare(pl Plan, o Options) (c *Child, err error) {
 	c = &Child{plan: pl, PIDFD: -1, Terminal: -1}
-	c.image, c.control, c.theirs, c.pidEvent = o.Image, -1, -1, -1
+	c.image, c.control, c.theirs, c.pidEvent, c.toCmd, c.toInit = o.Image, -1, -1, -1, -1, -1
 	defer func() {
 		if err != nil {
 			c.Close()
@@ -47,11 +47,13 @@ func Prepare(pl Plan, o Options) (c *Child, err error) {
 	if c.arena, err = newArena(); err != nil {
 		return nil, err
 	}
-	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("socketpair", err)
+	for _, ends := range [][2]*int{{&c.theirs, &c.control}, {&c.toCmd, &c.toInit}} {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return nil, os.NewSyscallError("socketpair", err)
+		}
+		*ends[0], *ends[1] = pair[0], pair[1]
 	}
-	c.theirs, c.control = ends[0], ends[1]
 	if c.pidEvent, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
@@ -71,6 +73,12 @@ func (c *Child) Start() error {
 	c.args.pidfd = address(pidfd)
 	c.args.exitSignal = uint64(unix.SIGCHLD)
 
+	// The children share this process's memory, and a child before this one may
+	// have hidden it: then the files of this one's /proc directory would belong to
+	// root, and no id could be mapped.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl", err)
+	}
 	// With every signal blocked, no handler of Go runs on the child's side.
 	all := ^uint64(0)
 	if err := sigmask(unix.SIG_SETMASK, &all, (*uint64)(c.arena.at(c.sigmask))); err != nil {
@@ -82,10 +90,12 @@ func (c *Child) Start() error {
 		return unix.Errno(-pid)
 	}
 	c.PID, c.PIDFD = int(pid), int(*pidfd)
-	_ = unix.Close(c.control)
-	c.control = -1
-	_ = unix.Close(c.pidEvent)
-	c.pidEvent = -1
+	// From here on the children alone hold their ends, whose end of file tells
+	// that they have executed or are gone.
+	for _, fd := range []*int{&c.control, &c.pidEvent, &c.toCmd, &c.toInit} {
+		_ = unix.Close(*fd)
+		*fd = -1
+	}
 	return err
 }
 
@@ -208,7 +218,7 @@ func (c *Child) Began(index int) time.Duration {
 // at its steps fails at its next handoff. The memory is left to a child that
 // was started: it may still read it.
 func (c *Child) Close() {
-	for _, fd := range []*int{&c.control, &c.theirs, &c.pidEvent, &c.PIDFD} {
+	for _, fd := range []*int{&c.control, &c.theirs, &c.pidEvent, &c.toCmd, &c.toInit, &c.PIDFD} {
 		if *fd >= 0 {
 			_ = unix.Close(*fd)
 			*fd = -1

@@ -26,6 +26,8 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 	command := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxCommandOps)}
 	init := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxInitOps), command: command}
 	init.call(unix.SYS_CLOSE, lit(c.theirs))
+	init.peer, command.peer = c.toCmd, c.toInit
+	command.call(unix.SYS_CLOSE, lit(c.toCmd))
 
 	for _, who := range []struct {
 		actor Actor

@@ -14,6 +14,7 @@ type program struct {
 	step   int32
 	memory shared
 
+	peer    int      // its end of the socket between init and command
 	command *program // what StartCommand starts
 }
 
@@ -23,6 +24,8 @@ type wiring struct {
 	theirs   int    // the launcher's end, which a child closes first
 	image    int    // memfd of the static init
 	pidEvent int    // eventfd that tells the static init the command's pid
+	toCmd    int    // init's end of the socket between init and command
+	toInit   int    // the command's end
 	sigmask  uint64 // address of the caller's signal mask
 }
 
@@ -31,9 +34,8 @@ type wiring struct {
 type shared struct {
 	root    uint64 // fd: root of the new tree
 	stage   uint64 // fd: root of the stage tmpfs
-	rootfs  uint64 // fd: detached clone of ROOTFS
 	devnull uint64 // fd: the host's /dev/null, checked
-	pty     uint64 // fd: slave of the command's terminal
+	pty     uint64 // fd, of the command: slave of its terminal
 	command uint64 // pid of the command, as init sees it
 }
 

@@ -16,6 +16,10 @@ type StartInit struct{ Flags uint64 }
 // then, so that they and what they hold belong to the container's root.
 type Unshare struct{ Flags uint64 }
 
+// JoinNet has init join the net namespace that the command has made. To make one
+// takes as long as all mounts together, so the two do it side by side.
+type JoinNet struct{}
+
 // LoopbackUp sets the interface lo up, which gives it 127.0.0.1 and ::1.
 type LoopbackUp struct{}
 
@@ -31,6 +35,9 @@ func (StartInit) Kind() Kind { return KindStartInit }
 
 // Kind implements Step.
 func (Unshare) Kind() Kind { return KindUnshare }
+
+// Kind implements Step.
+func (JoinNet) Kind() Kind { return KindJoinNet }
 
 // Kind implements Step.
 func (LoopbackUp) Kind() Kind { return KindLoopback }
@@ -74,6 +81,8 @@ func (s Unshare) String() string {
 	return "unshare " + strings.Join(Namespaces(s.Flags), ", ")
 }
 
+func (JoinNet) String() string { return "join the command's net namespace" }
+
 func (LoopbackUp) String() string { return "set lo up" }
 
 func (s SetHostname) String() string { return "set hostname " + s.Name }
@@ -81,6 +90,12 @@ func (s SetHostname) String() string { return "set hostname " + s.Name }
 func (s Propagate) String() string { return fmt.Sprintf("make all mounts %s", s.Type) }
 
 func (s Unshare) lower(p *program) { p.call(unix.SYS_UNSHARE, lit(s.Flags)) }
+
+func (JoinNet) lower(p *program) {
+	pidfd := p.keep(p.call(unix.SYS_PIDFD_OPEN, at(p.memory.command), lit(0)))
+	p.call(unix.SYS_SETNS, pidfd, lit(unix.CLONE_NEWNET))
+	p.close(pidfd)
+}
 
 // ifreq is struct ifreq of netdevice(7) with flags.
 type ifreq struct {

@@ -29,8 +29,15 @@ type HideMemory struct{}
 type Subreaper struct{}
 
 // StartCommand has init clone the process that becomes COMMAND. From here on
-// the two run side by side.
+// the two run side by side, but for LetGo and WaitFor.
 type StartCommand struct{}
+
+// LetGo tells the other one of init and command that something is done which it
+// waits for.
+type LetGo struct{ Whom Actor }
+
+// WaitFor waits for the other one's LetGo. It fails when that one has ended.
+type WaitFor struct{ Whom Actor }
 
 // NewKeyring gives a new, empty session keyring, so that the caller's keys are
 // out of reach (keyrings(7)).
@@ -88,6 +95,12 @@ func (Subreaper) Kind() Kind { return KindSubreaper }
 func (StartCommand) Kind() Kind { return KindStartCommand }
 
 // Kind implements Step.
+func (LetGo) Kind() Kind { return KindLetGo }
+
+// Kind implements Step.
+func (WaitFor) Kind() Kind { return KindWaitFor }
+
+// Kind implements Step.
 func (NewKeyring) Kind() Kind { return KindKeyring }
 
 // Kind implements Step.
@@ -121,6 +134,8 @@ func (DieWithParent) String() string { return "die with the parent" }
 func (HideMemory) String() string    { return "hide the launcher's memory" }
 func (Subreaper) String() string     { return "become the reaper of orphans" }
 func (StartCommand) String() string  { return "start the command's process" }
+func (s LetGo) String() string       { return fmt.Sprintf("let %s go on", s.Whom) }
+func (s WaitFor) String() string     { return fmt.Sprintf("wait for %s", s.Whom) }
 func (NewKeyring) String() string    { return "join a new session keyring" }
 func (NewSession) String() string    { return "start a session" }
 func (s SetUmask) String() string    { return fmt.Sprintf("set umask %04o", s.Mask) }
@@ -173,6 +188,15 @@ func (Subreaper) lower(p *program) {
 
 func (StartCommand) lower(p *program) {
 	p.spawn(p.command).keepIn(p.memory.command)
+	p.call(unix.SYS_CLOSE, lit(p.toInit))
+}
+
+func (LetGo) lower(p *program) {
+	p.call(unix.SYS_WRITE, lit(p.peer), lit(p.a.word()), lit(1)).wants(1)
+}
+
+func (WaitFor) lower(p *program) {
+	p.call(unix.SYS_READ, lit(p.peer), lit(p.a.word()), lit(1)).wants(1)
 }
 
 func (NewKeyring) lower(p *program) {

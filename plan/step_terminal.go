@@ -50,7 +50,8 @@ func (s OpenTerminal) lower(p *program) {
 	size := (*unix.Winsize)(p.a.alloc(int(unsafe.Sizeof(unix.Winsize{}))))
 	size.Row, size.Col = s.Rows, s.Cols
 
-	master := p.openInCall("/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY).keepIn(address(&m.fd))
+	master := p.call(unix.SYS_OPENAT, cwd, p.str("/dev/pts/ptmx"),
+		lit(unix.O_RDWR|unix.O_NOCTTY|unix.O_NOFOLLOW|unix.O_CLOEXEC)).keepIn(address(&m.fd))
 	p.call(unix.SYS_IOCTL, master, lit(unix.TIOCSPTLCK), lit(p.a.word()))
 	p.call(unix.SYS_IOCTL, master, lit(unix.TIOCSWINSZ), lit(address(size)))
 	p.call(unix.SYS_IOCTL, master, lit(unix.TIOCGPTPEER), lit(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)).keepIn(p.memory.pty)
