@@ -60,15 +60,11 @@ func Masks(masks []MaskPath, readOnly, unmask []string) []plan.Entry {
 				unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC}, "")
 		}
 	}
-	opened := false
+	masks = slices.DeleteFunc(slices.Clone(masks), func(m MaskPath) bool { return slices.Contains(unmask, m.Path) })
+	if slices.ContainsFunc(masks, func(m MaskPath) bool { return !m.Dir }) {
+		pl.Add(plan.Init, plan.OpenNull{}, "another /dev/null could be anything (CVE-2025-31133)")
+	}
 	for _, m := range masks {
-		if slices.Contains(unmask, m.Path) {
-			continue
-		}
-		if !opened && !m.Dir {
-			pl.Add(plan.Init, plan.OpenNull{}, "another /dev/null could be anything (CVE-2025-31133)")
-			opened = true
-		}
 		pl.Add(plan.Init, plan.Mask(m), "")
 	}
 	return pl.Entries
