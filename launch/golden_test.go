@@ -1,0 +1,330 @@
+package launch
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/rl-run/rl-run/internal/passwd"
+	"github.com/rl-run/rl-run/plan"
+	"github.com/rl-run/rl-run/rootfs/mountspec"
+	"github.com/rl-run/rl-run/userns"
+)
+
+var update = flag.Bool("update", false, "write the golden plans anew")
+
+// golden is a start whose plan lies in testdata/plans/NAME.txt.
+type golden struct {
+	name    string
+	command string // as the user types it
+	host    string // what is special about the machine
+	change  []func(*Spec, *Host)
+}
+
+var goldens = []golden{
+	{"desktop", "rl-run --net=none ./debian sh", "", nil},
+	{"net-auto", "rl-run ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Net = NetAuto }}},
+	{"no-subids", "rl-run --net=none ./debian sh", "no subordinate ids", []func(*Spec, *Host){noSubids}},
+	{"no-helpers", "rl-run --net=none ./debian sh", "newuidmap is not installed", []func(*Spec, *Host){func(_ *Spec, h *Host) {
+		h.Caller.Helpers.UID = userns.Helper{Problem: "newuidmap: not found"}
+	}}},
+	{"old-kernel", "rl-run --net=none ./debian sh", "Linux 6.1: tmpfs takes no user xattrs", []func(*Spec, *Host){func(_ *Spec, h *Host) {
+		h.Kernel, h.Facts.TmpfsUpper = [2]int{6, 1}, false
+	}}},
+	{"masked-proc", "rl-run --net=none ./debian sh", "a part of the outer /proc is masked", []func(*Spec, *Host){func(_ *Spec, h *Host) { h.Facts.OwnProc = false }}},
+	{"masked-sys", "rl-run --net=none ./debian sh", "a part of the outer /sys is masked", []func(*Spec, *Host){func(_ *Spec, h *Host) { h.Facts.OwnSys = false }}},
+	{"no-cgroup2-no-mqueue", "rl-run --net=none ./debian sh", "neither cgroup2 nor mqueue can be mounted", []func(*Spec, *Host){func(_ *Spec, h *Host) {
+		h.Facts.OwnCgroup, h.Facts.MQueue = false, false
+	}}},
+	{"no-overlay", "rl-run --net=none ./debian sh", "no overlay in this kernel", []func(*Spec, *Host){func(_ *Spec, h *Host) { h.Facts.Overlay = false }}},
+	{"submounts", "rl-run --net=none ./debian sh", "ROOTFS has mounts below it", []func(*Spec, *Host){func(_ *Spec, h *Host) { h.Facts.PlainTree = false }}},
+	{"nothing-works", "rl-run --net=none ./debian sh", "no fact holds", []func(*Spec, *Host){func(_ *Spec, h *Host) { h.Facts = Facts{} }}},
+	{"foreign-owner", "rl-run --net=none ./debian sh", "ROOTFS belongs to the host's root", []func(*Spec, *Host){foreignOwner}},
+	{"foreign-owner-bare", "rl-run --net=none ./debian sh", "ROOTFS belongs to the host's root and lacks mount points", []func(*Spec, *Host){foreignOwner, bare}},
+	{"bare-tree", "rl-run --net=none ./debian sh", "ROOTFS lacks mount points; its resolv.conf is a dangling link", []func(*Spec, *Host){bare}},
+	{"few-devices", "rl-run --net=none ./debian sh", "the host has /dev/null alone, no masks, and few files", []func(*Spec, *Host){func(_ *Spec, h *Host) {
+		h.Nodes, h.Masks, h.Files = []string{"null"}, nil, [2]uint64{1024, 1024}
+	}}},
+	{"single", "rl-run --net=none --userns=single ./debian sh", "", []func(*Spec, *Host){singleID}},
+	{"keep-id", "rl-run --net=none --userns=keep-id ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Userns.Mode = userns.ModeKeepID }}},
+	{"explicit-maps", "rl-run --net=none --uidmap 0:100000:1000 --uidmap 1000:1000:1 --gidmap 0:100000:2000 ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.Userns.UID = []plan.Extent{{Inside: 0, Outside: 100000, Count: 1000}, {Inside: 1000, Outside: 1000, Count: 1}}
+		s.Userns.GID = []plan.Extent{{Inside: 0, Outside: 100000, Count: 2000}}
+	}}},
+	{"map-without-zero", "rl-run --net=none --uidmap 1000:1000:1 ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.Userns.UID = []plan.Extent{{Inside: 1000, Outside: 1000, Count: 1}}
+	}}},
+	{"container-root", "rl-run --net=none ./debian sh", "the caller is root of another container", []func(*Spec, *Host){containerRoot}},
+	{"rw", "rl-run --net=none --rw ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.RootMode = RootWritable }}},
+	{"rw-bare", "rl-run --net=none --rw ./debian sh", "ROOTFS lacks mount points", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.RootMode = RootWritable }, bare}},
+	{"rw-foreign", "rl-run --net=none --rw ./debian sh", "ROOTFS belongs to the host's root", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.RootMode = RootWritable }, foreignOwner}},
+	{"read-only", "rl-run --net=none --read-only ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.RootMode = RootReadOnly }}},
+	{"read-only-bare", "rl-run --net=none --read-only ./debian sh", "ROOTFS lacks mount points", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.RootMode = RootReadOnly }, bare}},
+	{"copy", "rl-run --net=none --copy --size 50m ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.RootMode, s.Size = RootCopy, 50<<20
+	}}},
+	{"copy-bare-quiet", "rl-run --net=none --copy --quiet ./debian sh", "ROOTFS lacks mount points", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.RootMode, s.Quiet = RootCopy, true
+	}, bare}},
+	{"size", "rl-run --net=none --size 50m ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Size = 50 << 20 }}},
+	{"keep", "rl-run --net=none --keep layer ./debian sh", "", []func(*Spec, *Host){func(s *Spec, h *Host) {
+		s.Keep, h.Layers = "layer", "/home/alice/layer"
+	}}},
+	{"host-namespaces", "rl-run --net=host --pid=host --ipc=host --uts=host --cgroupns=host ./debian sh", "", []func(*Spec, *Host){func(s *Spec, h *Host) {
+		s.Net, s.PID, s.IPC, s.UTS, s.Cgroup = NetHost, Shared, Shared, Shared, Shared
+		h.Hosts = []byte("127.0.0.1 localhost\n192.0.2.7 printer")
+	}}},
+	{"net-host", "rl-run --net=host --hostname box --add-host db:192.0.2.8 ./debian sh", "", []func(*Spec, *Host){func(s *Spec, h *Host) {
+		s.Net, s.Hostname, s.AddHost = NetHost, "box", []string{"db:192.0.2.8"}
+	}}},
+	{"names", "rl-run --net=none --name 'a b_c' --dns 198.51.100.1 --add-host 'six:[2001:db8::1]' ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.Name, s.DNS, s.AddHost = "a b_c", []string{"198.51.100.1"}, []string{"six:[2001:db8::1]"}
+	}}},
+	{"terminal", "rl-run --net=none -t ./debian", "a terminal of 50 rows", []func(*Spec, *Host){onTerminal, func(s *Spec, _ *Host) { s.Command = nil }}},
+	{"terminal-without-size", "rl-run --net=none -t ./debian", "the terminal has no size, ROOTFS no entry for it", []func(*Spec, *Host){onTerminal, func(s *Spec, h *Host) {
+		s.Command, h.Rows, h.Cols, h.Rootfs.TermInfo = nil, 0, 0, false
+	}}},
+	{"no-stdin", "rl-run --net=none -i=false ./debian true", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.NoStdin, s.Command = true, []string{"true"}
+	}}},
+	{"mounts", "rl-run --net=none -v ./src:/srv/src/deep:ro -v /data:/srv/src … ./debian sh", "", []func(*Spec, *Host){volumes}},
+	{"mounts-rw", "rl-run --net=none --rw -v ./src:/srv/src/deep:ro -v /data:/srv/src … ./debian sh", "", []func(*Spec, *Host){volumes, func(s *Spec, _ *Host) { s.RootMode = RootWritable }}},
+	{"mount-slave", "rl-run --net=none --mount type=bind,src=/data,dst=/tmp,bind-propagation=rslave ./debian sh", "", []func(*Spec, *Host){func(s *Spec, h *Host) {
+		volumes(s, h)
+		s.Mounts = []mountspec.Mount{mountspec.Bind{Source: "/data", Target: "/tmp", Propagation: mountspec.RSlave}}
+	}}},
+	{"workdir", "rl-run --net=none -w /work/deep ./debian sh", "", []func(*Spec, *Host){workdir}},
+	{"user", "rl-run --net=none -u www-data --cap-add net_raw ./debian id", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.User, s.CapAdd, s.Command = passwd.Spec{User: "www-data"}, []string{"net_raw"}, []string{"id"}
+	}}},
+	{"user-with-groups", "rl-run --net=none -u alice --group-add 44 --cap-drop ALL ./debian", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.User, s.GroupAdd, s.CapDrop, s.Command = passwd.Spec{User: "alice"}, []string{"44"}, []string{"ALL"}, nil
+	}}},
+	{"caps", "rl-run --net=none --cap-drop ALL --cap-add sys_admin,net_bind_service ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.CapDrop, s.CapAdd = []string{"ALL"}, []string{"sys_admin", "CAP_NET_BIND_SERVICE"}
+	}}},
+	{"new-privs", "rl-run --net=none --security-opt no-new-privileges=false -u alice --cap-add chown ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.NewPrivs, s.User, s.CapAdd = true, passwd.Spec{User: "alice"}, []string{"chown"}
+	}}},
+	{"new-privs-unconfined", "rl-run --net=none --security-opt no-new-privileges=false --security-opt seccomp=unconfined ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.NewPrivs, s.Seccomp = true, "unconfined"
+	}}},
+	{"unconfined", "rl-run --net=none --security-opt seccomp=unconfined ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Seccomp = "unconfined" }}},
+	{"unmask-all", "rl-run --net=none --security-opt unmask=ALL ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Unmask = []string{"ALL"} }}},
+	{"unmask-some", "rl-run --net=none --security-opt unmask=/proc/kcore --security-opt unmask=/proc/sys ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.Unmask = []string{"/proc/kcore", "/proc/sys"}
+	}}},
+	{"environment", "rl-run --net=none -e A=1 -e SECRET -e MISSING -e PATH=/opt/bin:: ./debian tool", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.Env, s.Command = []string{"A=1", "SECRET", "MISSING", "PATH=/opt/bin::"}, []string{"tool", "two words"}
+	}}},
+	{"environment-of-host", "rl-run --net=none --env-host ./debian /bin/env", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.EnvHost, s.Command = true, []string{"/bin/env"}
+	}}},
+	{"fast", "rl-run --userns=single --net=none --read-only --security-opt seccomp=unconfined --security-opt unmask=ALL ./debian /bin/true", "", []func(*Spec, *Host){singleID, func(s *Spec, _ *Host) {
+		s.RootMode, s.Seccomp, s.Unmask, s.Command = RootReadOnly, "unconfined", []string{"ALL"}, []string{"/bin/true"}
+	}}},
+}
+
+func (g golden) inputs() (*Spec, *Host) {
+	s, h := basic(), desktop()
+	for _, change := range g.change {
+		change(&s, &h)
+	}
+	return &s, &h
+}
+
+// compile compiles a golden start, and checks on the way that this changes
+// neither what was asked for nor what was seen.
+func (g golden) compile(t *testing.T) *Start {
+	t.Helper()
+	s, h := g.inputs()
+	start, err := Compile(s, h, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSpec, wantHost := g.inputs()
+	if !reflect.DeepEqual(s, wantSpec) {
+		t.Errorf("compiling changed the spec:\n%+v\nwas\n%+v", s, wantSpec)
+	}
+	if !reflect.DeepEqual(h, wantHost) {
+		t.Errorf("compiling changed the host:\n%+v\nwas\n%+v", h, wantHost)
+	}
+	return start
+}
+
+func TestGoldenPlans(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, g := range goldens {
+		seen[g.name+".txt"] = true
+		t.Run(g.name, func(t *testing.T) {
+			start := g.compile(t)
+			if err := start.Plan.Check(); err != nil {
+				t.Error(err)
+			}
+			got := g.text(start)
+			path := filepath.Join("testdata", "plans", g.name+".txt")
+			if *update {
+				if err := os.WriteFile(path, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("another plan than %s (go test ./launch -run TestGoldenPlans -update writes it anew):\n%s", path, difference(want, got))
+			}
+		})
+	}
+	files, err := os.ReadDir(filepath.Join("testdata", "plans"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !seen[f.Name()] {
+			t.Errorf("testdata/plans/%s belongs to no golden start", f.Name())
+		}
+	}
+}
+
+// The same inputs give the same plan, and none of its memory is theirs: what a
+// caller does to one plan shows in no other.
+func TestCompileIsPure(t *testing.T) {
+	for _, g := range goldens {
+		t.Run(g.name, func(t *testing.T) {
+			s, h := g.inputs()
+			first, err := Compile(s, h, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			second, err := Compile(s, h, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(first, second) {
+				t.Errorf("two plans from the same inputs:\n%s", difference(g.text(first), g.text(second)))
+			}
+			for i := range first.Plan.Entries {
+				first.Plan.Entries[i] = plan.Entry{}
+			}
+			for i := range first.Env {
+				first.Env[i] = ""
+			}
+			if third := g.compile(t); !reflect.DeepEqual(second, third) {
+				t.Errorf("a plan changed with another:\n%s", difference(g.text(second), g.text(third)))
+			}
+		})
+	}
+}
+
+// text is a plan for a reader: a step a line, with all that its own words leave
+// out below it.
+func (g golden) text(s *Start) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "$ %s\n", g.command)
+	if g.host != "" {
+		fmt.Fprintf(&b, "host: %s\n", g.host)
+	}
+	for _, n := range s.Notes {
+		fmt.Fprintf(&b, "note: %s\n", n)
+	}
+	b.WriteByte('\n')
+	for i, e := range s.Plan.Entries {
+		writeStep(&b, i+1, e.Actor.String(), e.Step, e.Why)
+	}
+	for i, step := range s.Plan.Cleanup {
+		writeStep(&b, len(s.Plan.Entries)+i+1, "cleanup", step, "")
+	}
+	return b.Bytes()
+}
+
+func writeStep(b *bytes.Buffer, n int, actor string, step plan.Step, why string) {
+	fmt.Fprintf(b, "%3d %-7s %s", n, actor, step)
+	if why != "" {
+		fmt.Fprintf(b, "   # %s", why)
+	}
+	b.WriteByte('\n')
+	for _, line := range unsaid(step) {
+		fmt.Fprintf(b, "%15s %s\n", "", line)
+	}
+}
+
+// unsaid is what String leaves out of a step.
+func unsaid(step plan.Step) []string {
+	switch s := step.(type) {
+	case plan.MapIDs:
+		if s.Helpers != ([2]string{}) {
+			return []string{"by " + strings.Join(s.Helpers[:], " and ")}
+		}
+	case plan.MakeDir:
+		return []string{fmt.Sprintf("mode %04o", s.Mode)}
+	case plan.ProvideFile:
+		var lines []string
+		for line := range strings.Lines(s.Content) {
+			lines = append(lines, fmt.Sprintf("| %s", strings.TrimSuffix(line, "\n")))
+		}
+		return lines
+	case plan.PrepareLayers:
+		lines := []string{fmt.Sprintf("mode of upper %04o", s.Mode)}
+		if s.About != "" {
+			lines = append(lines, "for "+s.About)
+		}
+		return lines
+	case plan.RemoveLayers:
+		return []string{fmt.Sprintf("uid %v gid %v", s.UID, s.GID)}
+	case plan.RemoveMountPoint:
+		return []string{fmt.Sprintf("directory: %t, in %s", s.Dir, s.Rootfs)}
+	case plan.ExecInit:
+		if s.Tree {
+			return []string{"for a tree of processes"}
+		}
+	case plan.Exec:
+		lines := []string{"at " + strings.Join(s.Paths, " ")}
+		for _, arg := range s.Argv {
+			lines = append(lines, fmt.Sprintf("argument %q", arg))
+		}
+		for _, kv := range s.Env {
+			lines = append(lines, "env "+kv)
+		}
+		return lines
+	}
+	return nil
+}
+
+// difference shows the lines that only one of two texts has.
+func difference(want, got []byte) string {
+	var b strings.Builder
+	a, z := bytes.Split(want, []byte("\n")), bytes.Split(got, []byte("\n"))
+	has := func(list [][]byte, line []byte) bool {
+		for _, l := range list {
+			if bytes.Equal(stripNumber(l), stripNumber(line)) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, l := range a {
+		if !has(z, l) {
+			fmt.Fprintf(&b, "- %s\n", l)
+		}
+	}
+	for _, l := range z {
+		if !has(a, l) {
+			fmt.Fprintf(&b, "+ %s\n", l)
+		}
+	}
+	if b.Len() == 0 {
+		return "the order differs:\n" + string(got)
+	}
+	return b.String()
+}
+
+// stripNumber leaves out the number of a step, which changes with each one before.
+func stripNumber(line []byte) []byte { return line[min(len(line), 4):] }
