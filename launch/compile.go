@@ -202,7 +202,12 @@ func (c *compiler) command(filter *seccomp.Profile) error {
 // early: the command gives up its privileges before it has seen its root. With
 // a profile of the user's own, or with a terminal still to be opened, the
 // filter might refuse what is left to do.
-func (c *compiler) early() bool { return c.spec.Seccomp == "" && !c.spec.Terminal }
+// Nor may its ids change before init has joined its net namespace: by a change
+// of the kernel's ids the shared memory becomes non-dumpable, and setns(2) by
+// pidfd is EPERM.
+func (c *compiler) early() bool {
+	return c.spec.Seccomp == "" && !c.spec.Terminal && c.User.UID == c.base[0] && c.User.GID == c.base[1]
+}
 
 // enforce drops what the command may not have, in the order in which each step
 // can still be taken.

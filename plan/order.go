@@ -44,6 +44,7 @@ var Rules = []Rule{
 	{KindReadOnlyRoot, KindPivot, AnyActor, "the root's fd is used"},
 	{KindStartCommand, KindJoinNet, Init, "the command makes the net namespace"},
 	{KindPivot, KindLetGo, Init, "the command must not see the host's tree"},
+	{KindJoinNet, KindHideMemory, AnyActor, "setns by pidfd needs dumpable memory"},
 	{KindHideMemory, KindLetGo, Init, "/proc/1 shows the launcher until init executes"},
 	{KindWaitFor, KindChdir, Command, "before, paths are the host's"},
 	{KindWaitFor, KindOpenTerminal, Command, "before, /dev/pts is the host's"},

@@ -92,6 +92,9 @@ func (s Propagate) String() string { return fmt.Sprintf("make all mounts %s", s.
 func (s Unshare) lower(p *program) { p.call(unix.SYS_UNSHARE, lit(s.Flags)) }
 
 func (JoinNet) lower(p *program) {
+	// A change of init's ids may have made the shared memory non-dumpable, and
+	// then setns(2) by pidfd is EPERM.
+	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(1))
 	pidfd := p.keep(p.call(unix.SYS_PIDFD_OPEN, at(p.memory.command), lit(0)))
 	p.call(unix.SYS_SETNS, pidfd, lit(unix.CLONE_NEWNET))
 	p.close(pidfd)

@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stage mounts a tmpfs over the old root, where no path leads to it: in it lie
-// the overlay's upper and work directory, the mount point of the new root and
-// the files that the launcher provides. Size is in bytes; 0 leaves the kernel's
+// Stage mounts a tmpfs on a directory that every /proc has and nobody needs: in
+// it lie the overlay's upper and work directory, the mount point of the new root
+// and the files that the launcher provides. Over the old root itself it would
+// stay above that one when it is detached. Size is in bytes; 0 leaves the kernel's
 // default, half of the memory.
 type Stage struct{ Size uint64 }
 
@@ -179,6 +180,7 @@ func (s Stage) lower(p *program) {
 	set := func(key, value string) {
 		p.call(unix.SYS_FSCONFIG, fs, lit(unix.FSCONFIG_SET_STRING), p.str(key), p.str(value), lit(0))
 	}
+	set("source", "tmpfs")
 	set("mode", "0755")
 	if s.Size != 0 {
 		set("size", fmt.Sprint(s.Size))
@@ -187,7 +189,21 @@ func (s Stage) lower(p *program) {
 	stage := p.call(unix.SYS_FSMOUNT, fs, lit(unix.FSMOUNT_CLOEXEC),
 		lit(unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)).keepIn(p.memory.stage)
 	p.close(fs)
-	p.call(unix.SYS_MOVE_MOUNT, stage, p.str(""), cwd, p.str("/"), lit(unix.MOVE_MOUNT_F_EMPTY_PATH))
+	p.call(unix.SYS_MOVE_MOUNT, stage, p.str(""), cwd, p.str(StagePoint), lit(unix.MOVE_MOUNT_F_EMPTY_PATH))
+}
+
+// StagePoint is where the stage is mounted: proc_root_init() in the kernel's
+// fs/proc/root.c makes it whatever is configured.
+const StagePoint = "/proc/driver"
+
+// hideStage leaves the stage out of recursive clones of trees that it lies in,
+// or shows it again (mount_namespaces(7), MS_UNBINDABLE).
+func (p *program) hideStage(hide bool) {
+	propagation := uint64(unix.MS_PRIVATE)
+	if hide {
+		propagation = unix.MS_UNBINDABLE
+	}
+	p.setAttr(at(p.memory.stage), 0, propagation, 0)
 }
 
 func (s StageDir) lower(p *program) {
@@ -221,8 +237,12 @@ func (p *program) openTree(path string, recursive bool, dev, ino uint64) arg {
 	flags := uint64(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
 	if recursive {
 		flags |= unix.AT_RECURSIVE
+		p.hideStage(true)
 	}
 	m := p.keep(p.call(unix.SYS_OPEN_TREE, cwd, p.str(path), lit(flags)))
+	if recursive {
+		p.hideStage(false)
+	}
 	if dev == 0 && ino == 0 {
 		return m
 	}

@@ -41,25 +41,25 @@ func Root(f Form, t Tree, l Layers, size uint64, uid, gid uint32, recursive, qui
 	case FormOverlay:
 		o := plan.Overlay{Lower: []string{lowerName}, Upper: upperName, Work: workName}
 		if l.Dir == "" {
-			add(plan.Stage{Size: size}, "no path leads to it: over the old root")
+			add(plan.Stage{Size: size}, "for the layers, the new root's mount point and the files of the launcher")
 			// the overlay's root directory looks like the upper layer's
 			add(plan.StageDir{Name: upperName, Mode: t.Mode, UID: uid, GID: gid}, "")
 			add(plan.StageDir{Name: workName, Mode: 0o700}, "")
 		} else {
-			add(plan.Stage{}, "no path leads to it: over the old root")
+			add(plan.Stage{}, "for the layers, the new root's mount point and the files of the launcher")
 			add(plan.AttachTree{Path: l.Dir, Name: diskName}, "the writes go to disk")
 			o.Upper, o.Work, o.Volatile = diskName+"/"+upperName, diskName+"/"+workName, !l.Keep
 		}
 		add(attach, "")
 		add(o, "ROOTFS itself is never written")
 	case FormCopy:
-		add(plan.Stage{}, "no path leads to it: over the old root")
+		add(plan.Stage{}, "for the layers, the new root's mount point and the files of the launcher")
 		attach.Recursive, attach.ReadOnly = true, true
 		add(attach, "")
 		add(plan.RootTmpfs{Size: size, Mode: t.Mode}, "")
 		add(plan.CopyTree{From: lowerName, To: rootName, Source: t.Path, Quiet: quiet}, "")
 	case FormBind, FormReadOnly:
-		add(plan.Stage{}, "no path leads to it: over the old root")
+		add(plan.Stage{}, "for the layers, the new root's mount point and the files of the launcher")
 		attach.Name, attach.Recursive, attach.ReadOnly = rootName, recursive, f == FormReadOnly
 		add(attach, "")
 	}
