@@ -65,7 +65,7 @@ func (c *compiler) form() (rootfs.Form, error) {
 	var reason string
 	switch {
 	case !f.PlainTree:
-		reason = "has mounts below it"
+		reason = "has mounts below it" + some(c.host.Submounts)
 	case !f.Overlay:
 		reason = "cannot be a layer of an overlay here"
 	case c.foreign() && s.RootMode != RootReadOnly:
@@ -88,6 +88,17 @@ func (c *compiler) form() (rootfs.Form, error) {
 		c.note("%s %s: it is read-only (--copy or --rw make it writable)", s.Rootfs, reason)
 	}
 	return rootfs.FormReadOnly, nil
+}
+
+// some names the first of a list, in brackets.
+func some(places []string) string {
+	switch len(places) {
+	case 0:
+		return ""
+	case 1:
+		return " (" + places[0] + ")"
+	}
+	return fmt.Sprintf(" (%s and %d more)", places[0], len(places)-1)
 }
 
 // missing is a mount point that ROOTFS lacks, if any.
@@ -257,7 +268,7 @@ func (c *compiler) mounts() error {
 				attr |= unix.MOUNT_ATTR_NOEXEC
 			}
 			if t := c.host.Targets[m.Target]; t.Exists && t.Dir != src.Dir && !c.inside(m.Target) {
-				return fmt.Errorf("%s %s: source and destination must both be directories or both be files", m.Flag(), m)
+				return fmt.Errorf("mount %s on %s: both must be directories, or both files", m.Source, m.Target)
 			}
 			c.inInit(plan.Bind{Source: src.Path, Target: m.Target, Dev: src.Dev, Ino: src.Ino,
 				Recursive: !m.NonRecursive, Attr: attr, Slave: m.Propagation != mountspec.Private}, m.Flag())

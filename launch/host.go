@@ -14,7 +14,10 @@ type Host struct {
 	Rootfs  rootfs.Tree
 	Targets map[string]rootfs.Target // by path of the container
 	Sources map[string]rootfs.Source // by path of the host
-	Layers  string                   // directory for an overlay's writes that go to disk
+	// Submounts are the mounts below ROOTFS, once Facts.PlainTree has turned out
+	// to be false.
+	Submounts []string
+	Layers    string // directory for an overlay's writes that go to disk
 
 	Masks []rootfs.MaskPath
 	Nodes []string // devices of /dev that exist

@@ -12,6 +12,7 @@ import (
 	"github.com/rl-run/rl-run/caps/seccomp"
 	"github.com/rl-run/rl-run/internal/pid1"
 	"github.com/rl-run/rl-run/plan"
+	"github.com/rl-run/rl-run/rootfs"
 	"github.com/rl-run/rl-run/userns"
 )
 
@@ -64,6 +65,11 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 			return nil, err
 		}
 		h.Facts = left
+		if !left.PlainTree && h.Submounts == nil {
+			if h.Submounts, err = rootfs.Submounts(h.Rootfs.Path); err != nil {
+				return nil, err
+			}
+		}
 	}
 }
 

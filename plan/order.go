@@ -54,7 +54,6 @@ var Rules = []Rule{
 	{KindPivot, KindBounding, Init, "a helper of a step is executed with what the bounding set has"},
 	{KindPivot, KindCaps, Init, "mounts need capabilities"},
 	{KindBounding, KindCaps, AnyActor, "dropping from the bounding set needs CAP_SETPCAP"},
-	{KindPivot, KindChdir, AnyActor, "the path is the container's"},
 	{KindSession, KindTakeTerminal, Command, "only a session leader gets a controlling terminal"},
 	{KindBounding, KindKeepCaps, AnyActor, "privileges drop in this order: bounding set, ids, sets"},
 	{KindCaps, KindAmbient, AnyActor, "ambient needs permitted and inheritable"},
