@@ -6,11 +6,12 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"github.com/rl-run/rl-run/caps"
 	"github.com/rl-run/rl-run/internal/passwd"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
@@ -28,188 +29,109 @@ type flags struct {
 }
 
 // parse reads the command line up to ROOTFS; what follows belongs to the
-// command. The error is one line that names flag, value and what was expected.
+// command. The error is pflag.ErrHelp, or one line that names flag, value and
+// what was expected.
 func parse(args []string) (*flags, error) {
-	f := &flags{spec: launch.Spec{RootMode: launch.RootEphemeral, Net: launch.NetAuto}}
-	s := &f.spec
-	fs := pflag.NewFlagSet("rl-run", pflag.ContinueOnError)
-	fs.SetInterspersed(false)
-	fs.Usage = func() {}
-
-	var (
-		rw, readOnly, rootCopy, privileged, fake bool
-		size, user, usernsMode                   string
-		volumes, mounts, tmpfs, devices          []string
-		uidmap, gidmap, securityOpts             []string
-		envFiles                                 []string
-		entrypoint, limits, stopSignal           string
-		pid, ipc, uts, cgroupns                  string
-		stdin, tty, init                         bool
-	)
-	// root
-	fs.BoolVar(&rw, "rw", false, "")
-	fs.BoolVar(&readOnly, "read-only", false, "")
-	fs.BoolVar(&rootCopy, "copy", false, "")
-	fs.StringVar(&size, "size", "", "")
-	fs.StringVar(&s.Keep, "keep", "", "")
-	// mounts
-	listVar(fs, &volumes, "volume", "v")
-	listVar(fs, &mounts, "mount", "")
-	listVar(fs, &tmpfs, "tmpfs", "")
-	listVar(fs, &devices, "device", "")
-	// identity
-	fs.StringVarP(&user, "user", "u", "", "")
-	fs.StringVar(&usernsMode, "userns", "auto", "")
-	listVar(fs, &uidmap, "uidmap", "")
-	listVar(fs, &gidmap, "gidmap", "")
-	listVar(fs, &s.GroupAdd, "group-add", "")
-	// namespaces
-	fs.StringVar(&pid, "pid", "private", "")
-	fs.StringVar(&ipc, "ipc", "private", "")
-	fs.StringVar(&uts, "uts", "private", "")
-	fs.StringVar(&cgroupns, "cgroupns", "private", "")
-	fs.StringVarP(&s.Hostname, "hostname", "h", "", "")
-	// network
-	fs.StringVar(&s.Net, "net", launch.NetAuto, "")
-	fs.StringVar(&s.Net, "network", launch.NetAuto, "")
-	listVar(fs, &s.DNS, "dns", "")
-	listVar(fs, &s.AddHost, "add-host", "")
-	// privilege
-	fs.Var(list{to: &s.CapAdd, comma: true}, "cap-add", "")
-	fs.Var(list{to: &s.CapDrop, comma: true}, "cap-drop", "")
-	listVar(fs, &securityOpts, "security-opt", "")
-	// process
-	listVar(fs, &s.Env, "env", "e")
-	listVar(fs, &envFiles, "env-file", "")
-	fs.BoolVar(&s.EnvHost, "env-host", false, "")
-	fs.StringVarP(&s.Workdir, "workdir", "w", "", "")
-	fs.BoolVarP(&tty, "tty", "t", false, "")
-	fs.BoolVarP(&stdin, "interactive", "i", true, "")
-	fs.BoolVar(&init, "init", true, "")
-	fs.StringVar(&entrypoint, "entrypoint", "", "")
-	fs.StringVar(&s.Name, "name", "", "")
-	fs.StringVar(&stopSignal, "stop-signal", "TERM", "")
-	fs.StringVar(&limits, "limits", "require", "")
-	fs.Bool("rm", true, "")
-	fs.BoolVar(&privileged, "privileged", false, "")
-	fs.BoolVar(&fake, "fake-root", false, "")
-	// insight
-	fs.StringVar(&f.explain, "explain", "", "")
-	fs.Lookup("explain").NoOptDefVal = "text"
-	fs.BoolVar(&f.secrets, "show-secrets", false, "")
-	fs.BoolVarP(&f.verbose, "verbose", "V", false, "")
-	fs.BoolVar(&f.timing, "timing", false, "")
-	fs.BoolVar(&s.Quiet, "quiet", false, "")
-	fs.BoolVar(&f.version, "version", false, "")
-
-	if slices.Contains(args[:min(1, len(args))], "--help") {
-		return nil, pflag.ErrHelp
+	w, fs, err := read("rl-run", allOptions, args)
+	if err != nil {
+		return nil, err
 	}
-	if err := fs.Parse(args); err != nil {
-		return nil, flagError(fs, err)
+	f := &flags{
+		spec: launch.Spec{
+			RootMode: launch.RootEphemeral, Keep: w.keep, GroupAdd: w.groups,
+			Hostname: w.hostname, Name: w.name, Net: w.net, DNS: w.dns, AddHost: w.hosts,
+			CapAdd: w.capAdd, CapDrop: w.capDrop,
+			Env: w.env, EnvHost: w.envHost, Workdir: w.workdir, NoStdin: !w.stdin, Quiet: w.quiet,
+		},
+		explain: w.explain, secrets: w.secrets, verbose: w.verbose, timing: w.timing, version: w.version,
 	}
 	if f.version {
 		return f, nil
 	}
+	s := &f.spec
 	if fs.NArg() == 0 {
-		return nil, &launch.Hinted{Err: errors.New("start a container: ROOTFS is missing"), Hint: "rl-run [OPTIONS] ROOTFS [COMMAND [ARG...]]; rl-run --help has examples"}
+		return nil, &launch.Hinted{Err: errors.New("start a container: ROOTFS is missing"), Hint: usageHint}
 	}
-	s.Rootfs = fs.Arg(0)
-	if s.Rootfs == "" {
-		return nil, errors.New("start a container: ROOTFS is empty")
+	if s.Rootfs = fs.Arg(0); s.Rootfs == "" {
+		return nil, &launch.Hinted{Err: errors.New("start a container: ROOTFS is empty"), Hint: usageHint}
 	}
 	s.Command = fs.Args()[1:]
-	if fs.Changed("entrypoint") && entrypoint != "" {
-		s.Command = append([]string{entrypoint}, s.Command...)
+	if w.entrypoint != "" {
+		s.Command = append([]string{w.entrypoint}, s.Command...)
 	}
-	s.NoStdin = !stdin
-	s.Terminal = tty
+	s.Terminal = w.tty
 	if !fs.Changed("tty") {
-		s.Terminal = stdin && isTerminal(0) && isTerminal(1)
+		s.Terminal = w.stdin && isTerminal(0) && isTerminal(1)
 	}
-
-	for _, check := range []func() error{
-		func() error { return f.rootMode(rw, readOnly, rootCopy) },
-		func() error { return f.size(size) },
-		func() error { return f.mounts(volumes, mounts, tmpfs, devices) },
-		func() error { return f.identity(user, usernsMode, uidmap, gidmap) },
-		func() error {
-			return f.namespaces(map[string]string{"pid": pid, "ipc": ipc, "uts": uts, "cgroupns": cgroupns})
-		},
-		f.network,
-		func() error { return f.security(securityOpts) },
-		func() error { return f.environment(envFiles) },
-		func() error { return f.refusals(fs, privileged, fake, init) },
-		func() error {
-			return oneOf("explain", f.explain, "", "text", "json", "sh")
-		},
-		func() error { return knownSignal(stopSignal) },
-		func() error { return oneOf("limits", limits, "require", "best-effort") },
-		f.noNULs,
+	for _, check := range [...]func(*words) error{
+		f.noNULs, f.rootMode, f.size, f.mounts, f.identity, f.namespaces, f.network,
+		f.capabilities, f.security, f.environment, f.refusals, f.process,
 	} {
-		if err := check(); err != nil {
+		if err := check(w); err != nil {
 			return nil, err
 		}
 	}
 	return f, nil
 }
 
+const usageHint = "rl-run [OPTIONS] ROOTFS [COMMAND [ARG...]]; rl-run --help has examples"
+
 func isTerminal(fd int) bool {
 	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	return err == nil
 }
 
-func (f *flags) rootMode(rw, readOnly, rootCopy bool) error {
+func (f *flags) rootMode(w *words) error {
 	n := 0
-	for _, m := range []struct {
+	for _, m := range [...]struct {
 		set  bool
 		mode launch.RootMode
-	}{{rw, launch.RootWritable}, {readOnly, launch.RootReadOnly}, {rootCopy, launch.RootCopy}} {
+	}{{w.rw, launch.RootWritable}, {w.readOnly, launch.RootReadOnly}, {w.copy, launch.RootCopy}} {
 		if m.set {
 			f.spec.RootMode = m.mode
 			n++
 		}
 	}
 	if n > 1 {
-		return errors.New("--rw, --read-only and --copy exclude each other")
+		return errors.New("choose the root: --rw, --read-only and --copy exclude each other")
 	}
 	return nil
 }
 
-func (f *flags) size(value string) (err error) {
-	if value == "" {
+func (f *flags) size(w *words) (err error) {
+	if w.size == "" {
 		return nil
 	}
-	if f.spec.Size, err = mountspec.ParseSize(value); err != nil {
-		return fmt.Errorf("--size %s: %w", value, err)
+	if f.spec.Size, err = mountspec.ParseSize(w.size); err != nil {
+		return fmt.Errorf("--size: %w", err)
 	}
 	return nil
 }
 
-func (f *flags) mounts(volumes, mounts, tmpfs, devices []string) error {
+func (f *flags) mounts(w *words) error {
 	s := &f.spec
-	for _, v := range volumes {
+	for _, v := range w.volumes {
 		m, err := mountspec.ParseVolume(v)
 		if err != nil {
 			return err
 		}
 		s.Mounts = append(s.Mounts, m)
 	}
-	for _, v := range mounts {
+	for _, v := range w.mounts {
 		m, err := mountspec.ParseMount(v)
 		if err != nil {
 			return err
 		}
 		s.Mounts = append(s.Mounts, m)
 	}
-	for _, v := range tmpfs {
+	for _, v := range w.tmpfs {
 		m, err := mountspec.ParseTmpfs(v)
 		if err != nil {
 			return err
 		}
 		s.Mounts = append(s.Mounts, m)
 	}
-	for _, v := range devices {
+	for _, v := range w.devices {
 		m, err := mountspec.ParseDevice(v)
 		if err != nil {
 			return err
@@ -220,11 +142,11 @@ func (f *flags) mounts(volumes, mounts, tmpfs, devices []string) error {
 	return err
 }
 
-func (f *flags) identity(user, mode string, uidmap, gidmap []string) (err error) {
-	s := &f.spec
-	if user != "" {
-		if s.User, err = passwd.ParseSpec(user); err != nil {
-			return fmt.Errorf("-u %s: %w", user, err)
+func (f *flags) identity(w *words) (err error) {
+	s, mode := &f.spec, w.userns
+	if w.user != "" {
+		if s.User, err = passwd.ParseSpec(w.user); err != nil {
+			return fmt.Errorf("-u: %w", err)
 		}
 	}
 	switch {
@@ -237,14 +159,14 @@ func (f *flags) identity(user, mode string, uidmap, gidmap []string) (err error)
 	if s.Userns.Mode, err = userns.ParseMode(mode); err != nil {
 		return fmt.Errorf("--userns %w", err)
 	}
-	for _, m := range uidmap {
+	for _, m := range w.uidmap {
 		e, err := userns.ParseExtent(m)
 		if err != nil {
 			return fmt.Errorf("--uidmap %w", err)
 		}
 		s.Userns.UID = append(s.Userns.UID, e)
 	}
-	for _, m := range gidmap {
+	for _, m := range w.gidmap {
 		e, err := userns.ParseExtent(m)
 		if err != nil {
 			return fmt.Errorf("--gidmap %w", err)
@@ -254,13 +176,13 @@ func (f *flags) identity(user, mode string, uidmap, gidmap []string) (err error)
 	return nil
 }
 
-func (f *flags) namespaces(values map[string]string) error {
+func (f *flags) namespaces(w *words) error {
 	s := &f.spec
-	for _, ns := range []struct {
-		name string
-		to   *launch.Share
-	}{{"pid", &s.PID}, {"ipc", &s.IPC}, {"uts", &s.UTS}, {"cgroupns", &s.Cgroup}} {
-		v := values[ns.name]
+	for _, ns := range [...]struct {
+		name, value string
+		to          *launch.Share
+	}{{"pid", w.pid, &s.PID}, {"ipc", w.ipc, &s.IPC}, {"uts", w.uts, &s.UTS}, {"cgroupns", w.cgroupns, &s.Cgroup}} {
+		v := ns.value
 		if strings.HasPrefix(v, "container:") {
 			return fmt.Errorf("--%s %s: sharing the namespaces of another container is not supported yet", ns.name, v)
 		}
@@ -273,7 +195,7 @@ func (f *flags) namespaces(values map[string]string) error {
 		return errors.New("--hostname: with --uts=host the name is the host's")
 	}
 	if n := len(s.Hostname); n > 63 || n > 0 && !validHostname(s.Hostname) {
-		return fmt.Errorf("--hostname %s: want at most 63 letters, digits, hyphens and dots", s.Hostname)
+		return fmt.Errorf("--hostname %q: expected at most 63 letters, digits, hyphens and dots", s.Hostname)
 	}
 	return nil
 }
@@ -283,7 +205,7 @@ func validHostname(s string) bool {
 	return strings.Trim(strings.ToLower(s), letters) == "" && s[0] != '-' && s[0] != '.'
 }
 
-func (f *flags) network() error {
+func (f *flags) network(*words) error {
 	s := &f.spec
 	if s.Net == "private" {
 		s.Net = launch.NetAuto
@@ -299,21 +221,43 @@ func (f *flags) network() error {
 	}
 	for _, d := range s.DNS {
 		if _, err := netip.ParseAddr(d); err != nil {
-			return fmt.Errorf("--dns %s: want an IP address", d)
+			return fmt.Errorf("--dns %q: expected an IP address", d)
 		}
 	}
 	for _, h := range s.AddHost {
 		name, ip, _ := strings.Cut(h, ":")
 		if _, err := netip.ParseAddr(strings.Trim(ip, "[]")); err != nil || name == "" || strings.ContainsAny(name, " \t\n#") {
-			return fmt.Errorf("--add-host %s: want NAME:ADDRESS", h)
+			return fmt.Errorf("--add-host %q: expected NAME:ADDRESS", h)
 		}
 	}
 	return nil
 }
 
-func (f *flags) security(opts []string) error {
+// capabilities checks the names: which of them the kernel knows is for later.
+func (f *flags) capabilities(*words) error {
+	for _, list := range [...]struct {
+		flag  string
+		names []string
+	}{{"--cap-add", f.spec.CapAdd}, {"--cap-drop", f.spec.CapDrop}} {
+		for _, name := range list.names {
+			_, err := caps.Parse(name)
+			var unknown *caps.UnknownError
+			switch {
+			case err == nil:
+			case errors.As(err, &unknown) && unknown.Near != "":
+				return fmt.Errorf("%s %q: no such capability (did you mean %s?)", list.flag, name, unknown.Near)
+			default:
+				return &launch.Hinted{Err: fmt.Errorf("%s %q: no such capability", list.flag, name),
+					Hint: "capabilities(7) lists the names, with or without CAP_; ALL stands for all of them"}
+			}
+		}
+	}
+	return nil
+}
+
+func (f *flags) security(w *words) error {
 	s := &f.spec
-	for _, o := range opts {
+	for _, o := range w.security {
 		key, value, has := strings.Cut(o, "=")
 		if !has {
 			key, value, has = strings.Cut(o, ":")
@@ -331,7 +275,7 @@ func (f *flags) security(opts []string) error {
 		case key == "mask" && value != "", key == "unmask" && value != "":
 			for p := range strings.SplitSeq(value, ":") {
 				if p != "ALL" && !strings.HasPrefix(p, "/proc/") && !strings.HasPrefix(p, "/sys/") {
-					return fmt.Errorf("--security-opt %s: want paths below /proc or /sys, separated by colons", o)
+					return fmt.Errorf("--security-opt %q: expected paths below /proc or /sys, separated by colons", o)
 				}
 				if key == "mask" {
 					s.Mask = append(s.Mask, p)
@@ -340,15 +284,15 @@ func (f *flags) security(opts []string) error {
 				}
 			}
 		default:
-			return fmt.Errorf("--security-opt %s: want seccomp=FILE, seccomp=unconfined, no-new-privileges[=false], mask=PATH or unmask=PATH", o)
+			return fmt.Errorf("--security-opt %q: expected seccomp=FILE, seccomp=unconfined, no-new-privileges[=false], mask=PATH or unmask=PATH", o)
 		}
 	}
 	return nil
 }
 
-func (f *flags) environment(files []string) error {
+func (f *flags) environment(w *words) error {
 	var fromFiles []string
-	for _, name := range files {
+	for _, name := range w.envFiles {
 		vars, err := readEnvFile(name)
 		if err != nil {
 			return err
@@ -358,7 +302,7 @@ func (f *flags) environment(files []string) error {
 	f.spec.Env = append(fromFiles, f.spec.Env...)
 	for _, kv := range f.spec.Env {
 		if kv == "" || kv[0] == '=' {
-			return fmt.Errorf("-e %q: want NAME=VALUE or NAME", kv)
+			return fmt.Errorf("-e %q: expected NAME=VALUE or NAME", kv)
 		}
 	}
 	return nil
@@ -386,25 +330,40 @@ func readEnvFile(name string) ([]string, error) {
 	return vars, nil
 }
 
-func (f *flags) refusals(fs *pflag.FlagSet, privileged, fake, init bool) error {
+func (f *flags) refusals(w *words) error {
 	switch {
-	case privileged:
+	case w.privileged:
 		return &launch.Hinted{Err: errors.New("--privileged: a container of rl-run has no privileges of the host to give"),
 			Hint: "--cap-add ALL --security-opt seccomp=unconfined --security-opt unmask=ALL gives all that a user namespace has"}
-	case fake:
+	case w.fakeRoot:
 		return errors.New("--fake-root: not supported yet")
-	case !init:
+	case !w.init:
 		return errors.New("--init=false: not supported yet: the command always runs under an init")
 	}
 	return nil
 }
 
-// noNULs refuses what cannot be passed to the kernel.
-func (f *flags) noNULs() error {
-	for _, list := range [][]string{f.spec.Command, f.spec.Env, {f.spec.Rootfs, f.spec.Workdir, f.spec.Keep}} {
-		for _, s := range list {
-			if strings.IndexByte(s, 0) >= 0 {
-				return fmt.Errorf("start a container: %q has a NUL byte", s)
+// process checks the words that only matter later.
+func (f *flags) process(w *words) error {
+	if err := oneOf("explain", f.explain, "", "text", "json", "sh"); err != nil {
+		return err
+	}
+	if err := oneOf("limits", w.limits, "require", "best-effort"); err != nil {
+		return err
+	}
+	if !knownSignal(w.stopSignal) {
+		return fmt.Errorf("--stop-signal %q: no such signal (expected a name like TERM or SIGTERM, or a number from 1 to 64)", w.stopSignal)
+	}
+	return nil
+}
+
+// noNULs refuses what cannot be passed to the kernel. A shell cannot write it.
+func (f *flags) noNULs(w *words) error {
+	s := &f.spec
+	for _, list := range [...][]string{{s.Rootfs, s.Workdir, s.Keep, s.Hostname}, w.volumes, w.mounts, w.tmpfs, w.devices, w.security, w.envFiles, s.Env, s.Command} {
+		for _, v := range list {
+			if strings.IndexByte(v, 0) >= 0 {
+				return fmt.Errorf("start a container: %q has a NUL byte", v)
 			}
 		}
 	}
@@ -416,35 +375,27 @@ func oneOf(flag, value string, want ...string) error {
 		return nil
 	}
 	want = slices.DeleteFunc(want, func(s string) bool { return s == "" })
-	return fmt.Errorf("--%s %s: want %s", flag, value, strings.Join(want, ", "))
+	last := len(want) - 1
+	return fmt.Errorf("--%s %q: expected %s or %s", flag, value, strings.Join(want[:last], ", "), want[last])
 }
 
-func knownSignal(name string) error {
-	n := strings.ToUpper(strings.TrimPrefix(strings.ToUpper(name), "SIG"))
-	if unix.SignalNum("SIG"+n) != 0 {
-		return nil
+// knownSignal takes what podman takes: names with or without SIG, in either case,
+// numbers, and real-time signals such as RTMIN+3.
+func knownSignal(name string) bool {
+	name = strings.TrimPrefix(strings.ToUpper(name), "SIG")
+	if unix.SignalNum("SIG"+name) != 0 {
+		return true
 	}
-	if strings.Trim(n, "0123456789") == "" && n != "" && len(n) < 3 && n != "0" {
-		return nil
+	first, last := 1, 64
+	for _, realtime := range [...]string{"RTMIN", "RTMAX"} {
+		rest, ok := strings.CutPrefix(name, realtime)
+		if ok && rest == "" {
+			return true
+		}
+		if ok && (rest[0] == '+') == (realtime == "RTMIN") && (rest[0] == '+' || rest[0] == '-') {
+			name, last = rest[1:], 30 // libc keeps 32 and 33 to itself
+		}
 	}
-	return fmt.Errorf("--stop-signal %s: want a signal's name or number, like TERM", name)
-}
-
-// flagError words an error of pflag as the other messages are.
-func flagError(fs *pflag.FlagSet, err error) error {
-	if errors.Is(err, pflag.ErrHelp) {
-		return err
-	}
-	var missing *pflag.NotExistError
-	if !errors.As(err, &missing) {
-		return err
-	}
-	name := missing.GetSpecifiedName()
-	if missing.GetSpecifiedShortnames() != "" {
-		return &launch.Hinted{Err: fmt.Errorf("unknown flag -%s in -%s", name, missing.GetSpecifiedShortnames()), Hint: "rl-run --help lists all flags"}
-	}
-	if near := nearest(fs, name); near != "" {
-		return fmt.Errorf("unknown flag --%s (did you mean --%s?)", name, near)
-	}
-	return &launch.Hinted{Err: fmt.Errorf("unknown flag --%s", name), Hint: "rl-run --help lists all flags"}
+	n, err := strconv.Atoi(name)
+	return err == nil && strconv.Itoa(n) == name && n >= first && n <= last
 }

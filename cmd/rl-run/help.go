@@ -58,10 +58,12 @@ Process:
   -e, --env K[=V], --env-file FILE, --env-host
   -w, --workdir DIR    (/); made where it is missing
   -t, --tty[=false]    a terminal (when stdin and stdout are terminals)
-  -i[=false]           connect stdin (it is)
+  -i, --interactive[=false]
+                       connect stdin (it is)
   --entrypoint CMD     put CMD before COMMAND
   --name NAME
   --rm                 accepted: nothing is left in any case
+  --privileged         refused: it says what to use instead
 
 Insight:
   --explain[=text|json|sh]   print the plan and start nothing

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -35,14 +36,25 @@ func fail(err error) int {
 	return failure
 }
 
-// oneLine keeps a hostile name from writing lines or escape sequences of its own.
+// longest is how many letters of a message are shown: a path may have 4096.
+const longest = 1000
+
+// oneLine keeps a hostile name from writing lines or escape sequences of its own,
+// and from reordering those of rl-run (bidirectional controls do not print).
 func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+	s = strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
 			return '?'
 		}
 		return r
 	}, s)
+	if len(s) <= longest {
+		return s
+	}
+	if r := []rune(s); len(r) > longest {
+		return string(r[:longest/2]) + "…" + string(r[len(r)-longest/2:])
+	}
+	return s
 }
 
 func note(quiet bool) func(string) {

@@ -1,16 +1,85 @@
 package main
 
-import "github.com/spf13/pflag"
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/rl-run/rl-run/launch"
+)
+
+// flagError words an error of pflag as the other messages are.
+func flagError(program string, known iter.Seq[*option], err error) error {
+	var (
+		unknown *pflag.NotExistError
+		missing *pflag.ValueRequiredError
+		invalid *pflag.InvalidValueError
+		syntax  *pflag.InvalidSyntaxError
+	)
+	all := program + " --help lists all flags"
+	switch {
+	case errors.As(err, &unknown):
+		return unknownFlag(known, unknown, all)
+	case errors.As(err, &missing) && missing.GetSpecifiedName() == "h":
+		return &launch.Hinted{Err: errors.New("parse -h: it needs a value (it is --hostname, as in docker)"), Hint: all}
+	case errors.As(err, &missing):
+		name := "--" + missing.GetSpecifiedName()
+		if missing.GetSpecifiedShortnames() != "" {
+			name = name[1:]
+		}
+		return &launch.Hinted{Err: fmt.Errorf("parse %s: it needs a value", name), Hint: all}
+	case errors.As(err, &invalid):
+		return fmt.Errorf("--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), invalid.Unwrap())
+	case errors.As(err, &syntax):
+		return &launch.Hinted{Err: fmt.Errorf("parse %q: no flag has such a name", syntax.GetSpecifiedFlag()), Hint: all}
+	}
+	return err
+}
+
+func unknownFlag(known iter.Seq[*option], e *pflag.NotExistError, all string) error {
+	name, cluster := e.GetSpecifiedName(), e.GetSpecifiedShortnames()
+	if cluster == "" {
+		if near := nearest(known, name); near != "" {
+			return fmt.Errorf("unknown flag %s (did you mean --%s?)", shown("--"+name), near)
+		}
+		return &launch.Hinted{Err: fmt.Errorf("unknown flag %s", shown("--"+name)), Hint: all}
+	}
+	long, _, _ := strings.Cut(cluster, "=")
+	for o := range known {
+		if o.name == long && len(long) > 1 {
+			return fmt.Errorf("unknown flag %s (did you mean --%s?)", shown("-"+cluster), long)
+		}
+	}
+	if len(cluster) == 1 {
+		return &launch.Hinted{Err: fmt.Errorf("unknown flag %s", shown("-"+cluster)), Hint: all}
+	}
+	return &launch.Hinted{Err: fmt.Errorf("unknown flag %s in %s", shown("-"+cluster[:1]), shown("-"+cluster)), Hint: all}
+}
+
+// shown quotes a flag that would not show as it is, or be seen to end.
+func shown(flag string) string {
+	if strings.Trim(strings.ToLower(flag), "abcdefghijklmnopqrstuvwxyz0123456789-_=./:") == "" {
+		return flag
+	}
+	return fmt.Sprintf("%q", flag)
+}
 
 // nearest is the flag whose name differs least from a mistyped one, by at most
 // two letters; empty where none is so near.
-func nearest(fs *pflag.FlagSet, name string) string {
+func nearest(known iter.Seq[*option], name string) string {
+	const longest = 32
+	if len(name) > longest {
+		return ""
+	}
 	best, least := "", 3
-	fs.VisitAll(func(f *pflag.Flag) {
-		if d := distance(f.Name, name); d < least && d < len(name) {
-			best, least = f.Name, d
+	for o := range known {
+		if d := distance(o.name, name); d < least && d < min(len(name), len(o.name)) {
+			best, least = o.name, d
 		}
-	})
+	}
 	return best
 }
 

@@ -16,22 +16,16 @@ import (
 
 // unshare is rl-unshare: a command of the host in the id map of containers.
 func unshare(args []string) int {
-	fs := pflag.NewFlagSet("rl-unshare", pflag.ContinueOnError)
-	fs.SetInterspersed(false)
-	fs.Usage = func() {}
-	mode := fs.String("userns", "auto", "")
-	quiet := fs.Bool("quiet", false, "")
-	var uidmap, gidmap []string
-	listVar(fs, &uidmap, "uidmap", "")
-	listVar(fs, &gidmap, "gidmap", "")
-	if err := fs.Parse(args); errors.Is(err, pflag.ErrHelp) {
+	w, fs, err := read("rl-unshare", unshareOptions, args)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
 		fmt.Print(unshareHelp)
 		return 0
-	} else if err != nil {
-		return fail(flagError(fs, err))
+	case err != nil:
+		return fail(err)
 	}
 	var f flags
-	if err := f.identity("", *mode, uidmap, gidmap); err != nil {
+	if err := f.identity(w); err != nil {
 		return fail(err)
 	}
 	caller, err := userns.Probe(f.spec.Userns.Mode, os.Getenv("PATH"))
@@ -43,7 +37,7 @@ func unshare(args []string) int {
 		return fail(err)
 	}
 	for _, n := range ids.Fallbacks {
-		note(*quiet)(n)
+		note(w.quiet)(n)
 	}
 	argv := fs.Args()
 	if len(argv) == 0 {
