@@ -2,6 +2,7 @@ package launch
 
 import (
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -93,6 +94,12 @@ func (c *compiler) ownNet() bool { return c.spec.Net != NetHost }
 // ids chooses the id maps and who sets the root up.
 func (c *compiler) ids() (err error) {
 	if c.IDs, err = userns.Compile(c.spec.Userns, c.host.Caller); err != nil {
+		h := c.host.Caller.Helpers
+		for _, problem := range []string{h.UID.Problem, h.GID.Problem} {
+			if problem != "" && strings.Contains(err.Error(), problem) {
+				return hinted(err, helpersHint(c.host.Caller))
+			}
+		}
 		return err
 	}
 	c.Notes = append(c.Notes, c.IDs.Fallbacks...)

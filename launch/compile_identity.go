@@ -38,7 +38,7 @@ func (c *compiler) identity() (err error) {
 		}
 	}
 	if c.IDs.GroupsStay && len(s.GroupAdd) > 0 {
-		return hinted(fmt.Errorf("--group-add: with a map of a single id the kernel refuses setgroups"), subidHint)
+		return hinted(fmt.Errorf("--group-add: with a map of a single id the kernel refuses setgroups"), idsHint(s.Userns.Mode, c.host.Caller, c.IDs.Maps))
 	}
 	if c.IDs.GroupsStay {
 		c.User.Groups = nil
@@ -47,10 +47,8 @@ func (c *compiler) identity() (err error) {
 	return nil
 }
 
-const subidHint = "subordinate ids give more ids: add a line USER:100000:65536 for the caller to /etc/subuid and /etc/subgid, and install uidmap"
-
 func (c *compiler) unmapped(kind string, id uint32) error {
-	return hinted(fmt.Errorf("-u: %s %d has no id in the container's map", kind, id), subidHint)
+	return hinted(fmt.Errorf("-u: %s %d has no id in the container's map", kind, id), idsHint(c.spec.Userns.Mode, c.host.Caller, c.IDs.Maps))
 }
 
 func joinNonEmpty(a, b string) string {

@@ -10,4 +10,10 @@ func (e *Hinted) Error() string { return e.Err.Error() }
 
 func (e *Hinted) Unwrap() error { return e.Err }
 
-func hinted(err error, hint string) error { return &Hinted{err, hint} }
+// hinted adds a remedy to an error; an empty one changes nothing.
+func hinted(err error, hint string) error {
+	if hint == "" {
+		return err
+	}
+	return &Hinted{err, hint}
+}

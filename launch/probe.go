@@ -127,12 +127,12 @@ func (h *Host) lookTargets(s *Spec, root int) error {
 
 func (h *Host) lookSources(s *Spec) error {
 	h.Sources = make(map[string]rootfs.Source, len(s.Mounts)+2)
-	look := func(path, flag string) error {
+	look := func(path, target string) error {
 		src, err := rootfs.LookSource(path)
 		if err != nil {
 			var pe *fs.PathError
-			if flag != "" && errors.As(err, &pe) {
-				return fmt.Errorf("%s: source %s: %w", flag, path, pe.Err)
+			if target != "" && errors.As(err, &pe) {
+				return fmt.Errorf("mount %s on %s: %w", path, target, pe.Err)
 			}
 			return err
 		}
@@ -148,9 +148,9 @@ func (h *Host) lookSources(s *Spec) error {
 		var err error
 		switch m := m.(type) {
 		case mountspec.Bind:
-			err = look(m.Source, m.Flag()+" "+m.String())
+			err = look(m.Source, m.Target)
 		case mountspec.Device:
-			if err = look(m.Source, m.Flag()+" "+m.String()); err == nil && !h.Sources[m.Source].Device {
+			if err = look(m.Source, m.Target); err == nil && !h.Sources[m.Source].Device {
 				err = fmt.Errorf("%s %s: %s is no device", m.Flag(), m, m.Source)
 			}
 		}
