@@ -70,20 +70,22 @@ var Rules = []Rule{
 // its two steps.
 func (p *Plan) Check() error {
 	for _, r := range Rules {
-		first := -1
+		first := [...]int{Parent: -1, Init: -1, Command: -1} // of After, by actor
 		for i, e := range p.Entries {
 			if r.Actor != AnyActor && e.Actor != r.Actor {
 				continue
 			}
 			switch e.Step.Kind() {
 			case r.After:
-				if first < 0 {
-					first = i
+				if first[e.Actor] < 0 {
+					first[e.Actor] = i
 				}
 			case r.Before:
-				if first >= 0 && sameRun(e.Actor, p.Entries[first].Actor) {
-					return fmt.Errorf("step %d (%s) must stand before step %d (%s): %s",
-						i+1, e.Step, first+1, p.Entries[first].Step, r.Why)
+				for a, j := range first {
+					if j >= 0 && sameRun(e.Actor, Actor(a)) {
+						return fmt.Errorf("step %d (%s) must stand before step %d (%s): %s",
+							i+1, e.Step, j+1, p.Entries[j].Step, r.Why)
+					}
 				}
 			}
 		}
