@@ -10,12 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestMain(m *testing.M) {
-	// PDEATHSIG of the children fires when the thread that cloned them ends.
-	runtime.LockOSThread()
-	os.Exit(m.Run())
-}
-
 // run starts a plan whose init executes a command, and returns its wait status.
 func run(t *testing.T, o Options, pl Plan) (*Child, unix.WaitStatus, error) {
 	t.Helper()
