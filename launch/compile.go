@@ -141,7 +141,7 @@ func (c *compiler) become(a plan.Actor, uid, gid uint32, groups []uint32, sweep 
 	hostUID, _ := c.IDs.Maps.HostUID(uid)
 	hostGID, _ := c.IDs.Maps.HostGID(gid)
 	if hostUID != c.host.Caller.UID || hostGID != c.host.Caller.GID {
-		c.Plan.Add(a, plan.DieWithParent{Sweep: sweep}, "a change of the kernel's ids clears PDEATHSIG")
+		c.Plan.Add(a, plan.DieWithParent{Again: true, Sweep: sweep}, "a change of the kernel's ids clears PDEATHSIG")
 	}
 }
 
@@ -171,7 +171,7 @@ func (c *compiler) namespaces() error {
 func (c *compiler) startCommand() error {
 	if !c.ownPID() {
 		c.inInit(plan.Subreaper{}, "without a pid namespace orphans would go to the host's init")
-		c.inInit(plan.DieWithParent{Sweep: true}, "and nothing but init would end them")
+		c.inInit(plan.DieWithParent{Again: true, Sweep: true}, "and nothing but init would end them")
 	}
 	c.inInit(plan.StartCommand{}, "init and command run side by side from here on")
 	return nil
@@ -180,7 +180,7 @@ func (c *compiler) startCommand() error {
 // command is what the command's process does while init sets up the root.
 func (c *compiler) command(filter *seccomp.Profile) error {
 	if !c.ownPID() {
-		c.inCmd(plan.DieWithParent{}, "no pid namespace ends it")
+		c.inCmd(plan.DieWithParent{Again: true}, "a new process begins without, and no pid namespace ends it")
 	}
 	if c.ownNet() {
 		c.inCmd(plan.Unshare{Flags: unix.CLONE_NEWNET}, "it takes as long as all mounts: beside them")

@@ -8,6 +8,7 @@ type Kind string
 const (
 	KindStartInit     Kind = "start-init"
 	KindDieWithParent Kind = "die-with-parent"
+	KindDieAgain      Kind = "die-with-parent-again"
 	KindMapIDs        Kind = "map-ids"
 	KindSetIDs        Kind = "set-ids"
 	KindUmask         Kind = "umask"

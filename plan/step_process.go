@@ -17,7 +17,10 @@ import (
 // taken again after each change of ids, which clears PDEATHSIG. With Sweep the
 // signal is the one at which the static init ends its descendants before itself;
 // until it is executed that signal is blocked and stays pending.
-type DieWithParent struct{ Sweep bool }
+type DieWithParent struct {
+	Again bool // after something that disarmed it
+	Sweep bool
+}
 
 // HideMemory makes the memory that the children share with the launcher
 // unreadable (PR_SET_DUMPABLE 0), so that the command cannot look into
@@ -83,7 +86,12 @@ type Exec struct {
 }
 
 // Kind implements Step.
-func (DieWithParent) Kind() Kind { return KindDieWithParent }
+func (s DieWithParent) Kind() Kind {
+	if s.Again {
+		return KindDieAgain
+	}
+	return KindDieWithParent
+}
 
 // Kind implements Step.
 func (HideMemory) Kind() Kind { return KindHideMemory }
