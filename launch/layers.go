@@ -19,21 +19,32 @@ import (
 // to; the text's file is the lock too.
 const layersAbout = "rl-run.layers"
 
-func prepareLayers(s plan.PrepareLayers) error {
-	err := os.Mkdir(s.Dir, 0o700)
+// prepareLayers returns the fd that holds the lock; it goes with the launcher's
+// end, however that comes.
+func prepareLayers(s plan.PrepareLayers) (lock int, err error) {
+	err = os.Mkdir(s.Dir, 0o700)
 	if err != nil && (s.About == "" || !errors.Is(err, fs.ErrExist)) {
-		return err
+		return -1, err
 	}
 	about := filepath.Join(s.Dir, layersAbout)
 	fd, err := unix.Open(about, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: about, Err: err}
+		return -1, &fs.PathError{Op: "open", Path: about, Err: err}
 	}
-	// The lock goes with the launcher's end: the fd stays open on purpose.
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = unix.Close(fd)
-		return &fs.PathError{Op: "lock", Path: s.Dir, Err: errors.New("in use by another container")}
+		return -1, &fs.PathError{Op: "lock", Path: s.Dir, Err: errors.New("in use by another container")}
 	}
+	if err := fillLayers(s, fd, about); err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// fillLayers checks what the layers belong to, or writes it, and makes those
+// that are missing.
+func fillLayers(s plan.PrepareLayers, fd int, about string) error {
 	buf := make([]byte, 4096)
 	n, err := unix.Read(fd, buf)
 	if err != nil {
