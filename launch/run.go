@@ -21,6 +21,7 @@ type Container struct {
 	*Start
 	Child   *plan.Child
 	spec    *Spec
+	lock    []int // fds that hold the locks of layers
 	opts    plan.Options
 	started func()                // called beside the child's first steps
 	times   map[int]time.Duration // when the parent's steps began, by CLOCK_MONOTONIC
@@ -127,7 +128,12 @@ func (c *Container) parentStep(s plan.Step) error {
 		return userns.WriteMaps(c.Child.PID, userns.Maps{UID: s.UID, GID: s.GID},
 			userns.How{Way: userns.Way(s.By), NewUIDMap: s.Helpers[0], NewGIDMap: s.Helpers[1]})
 	case plan.PrepareLayers:
-		return prepareLayers(s)
+		lock, err := prepareLayers(s)
+		if err != nil {
+			return err
+		}
+		c.lock = append(c.lock, lock)
+		return nil
 	case plan.RemoveMountPoint:
 		return removeMountPoint(s)
 	case plan.RemoveLayers:
@@ -139,6 +145,7 @@ func (c *Container) parentStep(s plan.Step) error {
 // tearDown ends a child that failed and waits for its end, so that what it held
 // is gone.
 func (c *Container) tearDown() {
+	defer c.unlock()
 	if c.Child == nil {
 		return
 	}
@@ -151,9 +158,18 @@ func (c *Container) tearDown() {
 	c.Cleanup()
 }
 
+// unlock gives back the locks of layers.
+func (c *Container) unlock() {
+	for _, fd := range c.lock {
+		_ = unix.Close(fd)
+	}
+	c.lock = nil
+}
+
 // Cleanup takes the parent's steps after the end. What it cannot remove stays,
 // and is told.
 func (c *Container) Cleanup() {
+	defer c.unlock()
 	for _, s := range c.Plan.Cleanup {
 		if err := c.parentStep(s); err != nil {
 			fmt.Fprintf(os.Stderr, "rl-run: note: %s: %v\n", s, err)
