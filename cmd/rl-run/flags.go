@@ -64,8 +64,8 @@ func parse(args []string) (*flags, error) {
 		s.Terminal = w.stdin && isTerminal(0) && isTerminal(1)
 	}
 	for _, check := range [...]func(*words) error{
-		f.noNULs, f.rootMode, f.size, f.mounts, f.identity, f.namespaces, f.network,
-		f.capabilities, f.security, f.environment, f.refusals, f.process,
+		f.rootMode, f.size, f.mounts, f.identity, f.namespaces, f.network,
+		f.capabilities, f.security, f.environment, f.noNULs, f.refusals, f.process,
 	} {
 		if err := check(w); err != nil {
 			return nil, err

@@ -64,3 +64,11 @@ func note(quiet bool) func(string) {
 		}
 	}
 }
+
+// say writes what was asked for to stdout, and returns the exit code.
+func say(text string) int {
+	if _, err := os.Stdout.WriteString(text); err != nil {
+		return fail(err)
+	}
+	return 0
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/spf13/pflag"
@@ -18,13 +17,11 @@ func run(args []string) int {
 	f, err := parse(args)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
-		fmt.Print(help)
-		return 0
+		return say(help)
 	case err != nil:
 		return fail(err)
 	case f.version:
-		fmt.Println("rl-run " + version)
-		return 0
+		return say("rl-run " + version + "\n")
 	}
 	filter, err := launch.LoadFilter(&f.spec)
 	if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path"
 	"strings"
@@ -19,8 +18,7 @@ func unshare(args []string) int {
 	w, fs, err := read("rl-unshare", unshareOptions, args)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
-		fmt.Print(unshareHelp)
-		return 0
+		return say(unshareHelp)
 	case err != nil:
 		return fail(err)
 	}
