@@ -174,8 +174,8 @@ func (c *compiler) argv() []string {
 // its own environment.
 func (c *compiler) candidates() []string {
 	name := c.argv()[0]
-	if strings.Contains(name, "/") {
-		return []string{name}
+	if name == "" || strings.Contains(name, "/") {
+		return []string{name} // an empty name is ENOENT, execvp(3)
 	}
 	search, _ := variables(c.Env).get("PATH")
 	var paths []string

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,20 +21,21 @@ func Explain(e *plan.StepError) string {
 		if len(x.Argv) > 0 {
 			name = x.Argv[0]
 		}
-		return fmt.Sprintf("exec %s: %v", name, execCause(x, e.Err))
+		if name == "" {
+			name = `""`
+		}
+		return fmt.Sprintf("exec %s: %v", name, execCause(name, e.Err))
 	}
-	var mapping interface{ Mapping() bool }
 	text := e.Error()
-	if e.Step.Kind() == plan.KindMapIDs && e.Actor == plan.Parent || errors.As(e.Err, &mapping) {
-		text = e.Err.Error()
+	if e.Actor == plan.Parent && (e.Step.Kind() == plan.KindMapIDs || e.Step.Kind() == plan.KindLayers) {
+		text = e.Err.Error() // it says all that the step does, and more
 	}
 	return fmt.Sprintf("%s (step %d)", text, e.Index+1)
 }
 
-func execCause(x plan.Exec, err error) error {
-	slash := len(x.Paths) == 1
+func execCause(name string, err error) error {
 	switch {
-	case errors.Is(err, unix.ENOENT) && slash:
+	case errors.Is(err, unix.ENOENT) && strings.Contains(name, "/"):
 		return errors.New("no such file, or its interpreter is missing")
 	case errors.Is(err, unix.ENOENT):
 		return errors.New("command not found")
@@ -45,29 +47,58 @@ func execCause(x plan.Exec, err error) error {
 	return err
 }
 
-// hint is a line of the table of remedies.
+// hintRule is a line of the table of remedies.
 type hintRule struct {
 	kind   plan.Kind
-	detail string
-	errnos []unix.Errno // empty for any
+	errnos []unix.Errno
+	when   func(plan.Step) bool // nil for any step of the kind
 	text   string
 }
 
+const (
+	fullHint  = "the tmpfs is full: give it more with --size"
+	againHint = "the path led to another place a moment ago: start again"
+)
+
 var hintRules = [...]hintRule{
-	{plan.KindStartInit, "", []unix.Errno{unix.ENOSPC, unix.EUSERS}, "all user namespaces are in use: an administrator can raise user.max_user_namespaces (sysctl)"},
-	{plan.KindStartInit, "", []unix.Errno{unix.EPERM}, "user namespaces are not allowed here: sysctl kernel.unprivileged_userns_clone=1, or kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu"},
-	{plan.KindStartInit, "", []unix.Errno{unix.ENOSYS, unix.EINVAL}, "rl-run needs Linux 5.12 or newer"},
-	{plan.KindStartInit, "", []unix.Errno{unix.EAGAIN}, "too many processes: see ulimit -u"},
-	{plan.KindUnshare, "", []unix.Errno{unix.ENOSPC}, "all namespaces of a kind are in use: an administrator can raise user.max_*_namespaces (sysctl)"},
-	{plan.KindNewRoot, "", []unix.Errno{unix.ENOSPC}, "the tmpfs is full: give it more with --size"},
-	{plan.KindFile, "", []unix.Errno{unix.ENOSPC}, "the tmpfs is full: give it more with --size"},
-	{plan.KindMountPoint, "", []unix.Errno{unix.ENOSPC}, "the tmpfs is full: give it more with --size"},
-	{plan.KindMountPoint, "", []unix.Errno{unix.EACCES, unix.EROFS, unix.EOVERFLOW}, "ROOTFS cannot be written: leave --rw out, and the mount point is made above it"},
-	{plan.KindMount, "", []unix.Errno{unix.ENOTDIR, unix.ELOOP}, "/proc, /sys and /dev of a ROOTFS must be real directories"},
-	{plan.KindAttach, "", []unix.Errno{unix.ESTALE}, "the path led to another directory a moment ago: start again"},
-	{plan.KindBind, "", []unix.Errno{unix.ESTALE}, "the path led to another file a moment ago: start again"},
-	{plan.KindBind, "", []unix.Errno{unix.EINVAL}, "mounts below the source cannot be left out: make the bind recursive"},
-	{plan.KindExec, "", []unix.Errno{unix.ENOEXEC}, "a script needs a first line like #!/bin/sh, a binary must be for this machine's processor"},
+	{plan.KindStartInit, []unix.Errno{unix.ENOSPC, unix.EUSERS}, nil, "all user namespaces are in use: an administrator can raise user.max_user_namespaces (sysctl)"},
+	{plan.KindStartInit, []unix.Errno{unix.EPERM}, nil, "user namespaces are not allowed here: sysctl kernel.unprivileged_userns_clone=1, or kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu"},
+	{plan.KindStartInit, []unix.Errno{unix.ENOSYS, unix.EINVAL}, nil, "rl-run needs Linux 5.12 or newer"},
+	{plan.KindStartInit, []unix.Errno{unix.EAGAIN}, nil, processesHint},
+	{plan.KindStartCommand, []unix.Errno{unix.EAGAIN}, nil, processesHint},
+	{plan.KindCopy, []unix.Errno{unix.EAGAIN}, nil, processesHint},
+	{plan.KindExec, []unix.Errno{unix.EAGAIN}, nil, processesHint},
+	{plan.KindUnshare, []unix.Errno{unix.ENOSPC}, nil, "all namespaces of a kind are in use: an administrator can raise user.max_*_namespaces (sysctl)"},
+	{plan.KindNewRoot, []unix.Errno{unix.ENOSPC}, nil, fullHint},
+	{plan.KindFile, []unix.Errno{unix.ENOSPC}, nil, fullHint},
+	{plan.KindMountPoint, []unix.Errno{unix.ENOSPC}, nil, fullHint},
+	{plan.KindMountPoint, []unix.Errno{unix.EACCES, unix.EPERM, unix.ENOENT, unix.EROFS}, inKernelFilesystem, "nothing can be made below /proc and /sys: mount on what is there"},
+	{plan.KindMountPoint, []unix.Errno{unix.EACCES, unix.EROFS, unix.EOVERFLOW}, nil, "ROOTFS cannot be written: leave --rw out, and the mount point is made above it"},
+	{plan.KindMount, []unix.Errno{unix.ENOTDIR, unix.ELOOP}, isStrict, "/proc, /sys and /dev of a ROOTFS must be real directories"},
+	{plan.KindAttach, []unix.Errno{unix.ESTALE}, nil, againHint},
+	{plan.KindBind, []unix.Errno{unix.ESTALE}, nil, againHint},
+	{plan.KindBind, []unix.Errno{unix.EINVAL}, nil, "mounts below the source cannot be left out: make the bind recursive"},
+	{plan.KindExec, []unix.Errno{unix.ENOEXEC}, nil, "a script needs a first line like #!/bin/sh, a binary must be for this machine's processor"},
+	{plan.KindExec, []unix.Errno{unix.E2BIG}, nil, "one argument or variable has at most 128 KiB, all of them a quarter of ulimit -s"},
+}
+
+const processesHint = "too many processes of this user: see ulimit -u"
+
+// isStrict tells the mounts whose target may not be reached through a link.
+func isStrict(s plan.Step) bool {
+	m, ok := s.(plan.Mount)
+	return ok && m.Strict
+}
+
+func inKernelFilesystem(s plan.Step) bool {
+	path := ""
+	switch s := s.(type) {
+	case plan.MakeDir:
+		path = s.Path
+	case plan.MakeFile:
+		path = s.Path
+	}
+	return strings.HasPrefix(path, "/proc/") || strings.HasPrefix(path, "/sys/")
 }
 
 // Hint is the remedy for an error, where one is known; else empty.
@@ -76,23 +107,17 @@ func Hint(err error) string {
 	if errors.As(err, &h) {
 		return h.Hint
 	}
-	for _, known := range []struct{ is error }{{unix.EMFILE}} {
-		if errors.Is(err, known.is) {
-			return "too many open files: raise the limit, ulimit -n 256"
-		}
+	if errors.Is(err, unix.EMFILE) {
+		return "too many open files: raise the limit, ulimit -n 256"
 	}
 	var step *plan.StepError
 	if !errors.As(err, &step) {
 		return ""
 	}
 	for _, r := range hintRules {
-		if r.kind != step.Step.Kind() || r.detail != "" && r.detail != detail(step.Step) {
-			continue
-		}
-		for _, e := range r.errnos {
-			if errors.Is(step.Err, e) {
-				return r.text
-			}
+		if r.kind == step.Step.Kind() && (r.when == nil || r.when(step.Step)) &&
+			slices.ContainsFunc(r.errnos, func(e unix.Errno) bool { return errors.Is(step.Err, e) }) {
+			return r.text
 		}
 	}
 	return ""
