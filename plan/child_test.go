@@ -93,8 +93,20 @@ func TestFailureNamesItsStep(t *testing.T) {
 // A garbage collection while children are at their steps neither hangs nor
 // takes away what they read.
 func TestGarbageCollectionBesideTheChild(t *testing.T) {
+	stop := collect()
+	defer stop()
+	for range 50 {
+		pl := startPlan()
+		pl.Add(Init, Exec{Paths: []string{"/bin/true"}, Argv: []string{"true"}}, "")
+		if _, ws, err := run(t, Options{}, pl); err != nil || ws != 0 {
+			t.Fatal(ws, err)
+		}
+	}
+}
+
+// collect has the garbage collector run until the returned function is called.
+func collect() (stop func()) {
 	done := make(chan struct{})
-	defer close(done)
 	go func() {
 		for {
 			select {
@@ -105,13 +117,7 @@ func TestGarbageCollectionBesideTheChild(t *testing.T) {
 			}
 		}
 	}()
-	for range 50 {
-		pl := startPlan()
-		pl.Add(Init, Exec{Paths: []string{"/bin/true"}, Argv: []string{"true"}}, "")
-		if _, ws, err := run(t, Options{}, pl); err != nil || ws != 0 {
-			t.Fatal(ws, err)
-		}
-	}
+	return func() { close(done) }
 }
 
 func TestTimesGrow(t *testing.T) {
