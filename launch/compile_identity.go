@@ -179,7 +179,7 @@ func (c *compiler) candidates() []string {
 	}
 	search, _ := variables(c.Env).get("PATH")
 	var paths []string
-	for _, dir := range strings.Split(search, ":") {
+	for dir := range strings.SplitSeq(search, ":") {
 		if dir == "" {
 			dir = "." // execvp(3)
 		}

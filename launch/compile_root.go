@@ -61,6 +61,7 @@ func (c *compiler) form() (rootfs.Form, error) {
 		if c.complete() {
 			return rootfs.FormReadOnly, nil
 		}
+	case RootEphemeral:
 	}
 	var reason string
 	switch {
@@ -298,16 +299,16 @@ func (c *compiler) mounts() error {
 }
 
 func tmpfsData(m mountspec.Tmpfs) string {
-	data := fmt.Sprintf("mode=%04o", m.Mode)
+	data := []string{fmt.Sprintf("mode=%04o", m.Mode)}
 	for _, o := range []struct {
 		name string
 		n    uint64
 	}{{"size", m.Size}, {"nr_inodes", m.Inodes}, {"uid", uint64(m.UID)}, {"gid", uint64(m.GID)}} {
 		if o.n != 0 {
-			data += fmt.Sprintf(",%s=%d", o.name, o.n)
+			data = append(data, fmt.Sprintf("%s=%d", o.name, o.n))
 		}
 	}
-	return data
+	return strings.Join(data, ",")
 }
 
 // rows and cols are the size of the caller's terminal, else that of a VT100.

@@ -103,8 +103,7 @@ func inKernelFilesystem(s plan.Step) bool {
 
 // Hint is the remedy for an error, where one is known; else empty.
 func Hint(err error) string {
-	var h *Hinted
-	if errors.As(err, &h) {
+	if h, ok := errors.AsType[*Hinted](err); ok {
 		return h.Hint
 	}
 	if errors.Is(err, unix.EMFILE) {

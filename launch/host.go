@@ -25,6 +25,7 @@ type Host struct {
 	LastCap int // the highest capability that the kernel knows
 	Files   [2]uint64
 	Environ []string // of the caller
+	Path    string   // PATH of the caller
 	Resolv  []byte   // /etc/resolv.conf
 	Hosts   []byte   // /etc/hosts, for a shared net namespace
 	TTY     bool     // stdin is a terminal

@@ -89,17 +89,18 @@ const RemoveVerb = "rl-run-remove"
 
 // removeLayers deletes a directory of layers in a user namespace with the
 // container's map: its files may belong to any id of it.
-func removeLayers(s plan.RemoveLayers) error {
+func removeLayers(s plan.RemoveLayers, path string) error {
 	if _, err := os.Lstat(s.Dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return InMap(userns.Maps{UID: s.UID, GID: s.GID}, []string{"/proc/self/exe"}, []string{RemoveVerb, s.Dir})
+	return InMap(userns.Maps{UID: s.UID, GID: s.GID}, path, []string{"/proc/self/exe"}, []string{RemoveVerb, s.Dir})
 }
 
 // InMap runs a program of the host in a user namespace with the given maps, as
-// its root, and waits for it.
-func InMap(m userns.Maps, paths, argv []string) error {
-	caller, err := userns.Probe(userns.ModeAuto, os.Getenv("PATH"))
+// its root, and waits for it. path is where the helpers that write maps are
+// looked for.
+func InMap(m userns.Maps, path string, paths, argv []string) error {
+	caller, err := userns.Probe(userns.ModeAuto, path)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,7 @@ import (
 
 // Probe finds out what a Spec needs to know of this machine. It only reads.
 func Probe(s *Spec) (h Host, err error) {
-	h = Host{Arch: runtime.GOARCH, Facts: AllFacts, Environ: os.Environ()}
+	h = Host{Arch: runtime.GOARCH, Facts: AllFacts, Environ: os.Environ(), Path: os.Getenv("PATH")}
 	if h.Kernel, err = kernel(); err != nil {
 		return h, err
 	}
@@ -43,7 +44,7 @@ func Probe(s *Spec) (h Host, err error) {
 	if err := h.lookSources(s); err != nil {
 		return h, err
 	}
-	if h.Caller, err = userns.Probe(s.Userns.Mode, os.Getenv("PATH")); err != nil {
+	if h.Caller, err = userns.Probe(s.Userns.Mode, h.Path); err != nil {
 		return h, err
 	}
 	if h.LastCap, err = caps.Last(); err != nil {
@@ -110,10 +111,10 @@ func (h *Host) lookTargets(s *Spec, root int) error {
 	h.Targets = make(map[string]rootfs.Target, len(baseTargets)+len(s.Mounts)+1)
 	paths := baseTargets[:]
 	if s.Workdir != "" {
-		paths = append(paths[:len(paths):len(paths)], s.Workdir)
+		paths = append(slices.Clip(paths), s.Workdir)
 	}
 	for _, m := range s.Mounts {
-		paths = append(paths[:len(paths):len(paths)], m.MountPoint())
+		paths = append(slices.Clip(paths), m.MountPoint())
 	}
 	for _, p := range paths {
 		t, err := rootfs.LookTarget(root, h.Rootfs.Path, p)

@@ -19,12 +19,12 @@ import (
 // Container is one that runs.
 type Container struct {
 	*Start
-	Child   *plan.Child
-	spec    *Spec
-	lock    []int // fds that hold the locks of layers
-	opts    plan.Options
-	started func()                // called beside the child's first steps
-	times   map[int]time.Duration // when the parent's steps began, by CLOCK_MONOTONIC
+	Child *plan.Child
+	spec  *Spec
+	lock  []int  // fds that hold the locks of layers
+	path  string // PATH of the caller
+	opts  plan.Options
+	times map[int]time.Duration // when the parent's steps began, by CLOCK_MONOTONIC
 }
 
 // Launch compiles and runs until the command has been executed. When a step
@@ -51,7 +51,7 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 			}
 		}
 		noted = start.Notes
-		c := &Container{Start: start, spec: s, opts: o}
+		c := &Container{Start: start, spec: s, opts: o, path: h.Path}
 		err = c.run()
 		if err == nil {
 			return c, nil
@@ -137,7 +137,7 @@ func (c *Container) parentStep(s plan.Step) error {
 	case plan.RemoveMountPoint:
 		return removeMountPoint(s)
 	case plan.RemoveLayers:
-		return removeLayers(s)
+		return removeLayers(s, c.path)
 	}
 	return fmt.Errorf("BUG: %s is no step of the parent", s.Kind())
 }

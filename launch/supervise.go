@@ -3,7 +3,6 @@ package launch
 import (
 	"errors"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -21,7 +20,8 @@ func (c *Container) Supervise(signals int) (int, error) {
 		return 125, err
 	}
 	if session != nil {
-		defer session.Close()
+		// also when this panics: the terminal must not stay raw
+		defer func() { _ = session.Close() }()
 	}
 	relay := c.relay(session)
 	c.forwardUntilEnd(signals, session)
@@ -103,8 +103,8 @@ func (c *Container) attachTerminal() (*terminal.Session, error) {
 // forward sends a signal to init, which passes it on to the command. A stop of
 // the launcher stops only itself: a command that leads an orphaned process group
 // ignores SIGTSTP (POSIX, Signal Generation and Delivery).
-func (c *Container) forward(s syscall.Signal) {
-	if s == syscall.SIGTSTP {
+func (c *Container) forward(s unix.Signal) {
+	if s == unix.SIGTSTP {
 		_ = unix.Kill(unix.Getpid(), unix.SIGSTOP)
 		return
 	}

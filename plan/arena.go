@@ -76,13 +76,6 @@ func (a *arena) room(n int) []byte {
 	return unsafe.Slice((*byte)(a.alloc(n)), n)
 }
 
-// bytes copies b and returns its address.
-func (a *arena) bytes(b []byte) uint64 {
-	to := a.room(len(b) + 1)
-	copy(to, b)
-	return address(&to[0])
-}
-
 // str copies s with a NUL behind it and returns its address.
 func (a *arena) str(s string) uint64 {
 	to := a.room(len(s) + 1)

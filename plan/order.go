@@ -75,17 +75,17 @@ func (p *Plan) Check() error {
 			if r.Actor != AnyActor && e.Actor != r.Actor {
 				continue
 			}
-			switch e.Step.Kind() {
-			case r.After:
-				if first[e.Actor] < 0 {
-					first[e.Actor] = i
-				}
-			case r.Before:
-				for a, j := range first {
-					if j >= 0 && sameRun(e.Actor, Actor(a)) {
-						return fmt.Errorf("step %d (%s) must stand before step %d (%s): %s",
-							i+1, e.Step, j+1, p.Entries[j].Step, r.Why)
-					}
+			kind := e.Step.Kind()
+			if kind == r.After && first[e.Actor] < 0 {
+				first[e.Actor] = i
+			}
+			if kind != r.Before {
+				continue
+			}
+			for a, j := range first {
+				if j >= 0 && sameRun(e.Actor, Actor(a)) {
+					return fmt.Errorf("step %d (%s) must stand before step %d (%s): %s",
+						i+1, e.Step, j+1, p.Entries[j].Step, r.Why)
 				}
 			}
 		}

@@ -21,6 +21,8 @@ func (a Actor) String() string {
 		return "init"
 	case Command:
 		return "command"
+	case AnyActor:
+		return "any"
 	}
 	return fmt.Sprintf("actor(%d)", uint8(a))
 }

@@ -95,9 +95,8 @@ func (o *op) skips(n int, errnos ...unix.Errno) *op {
 }
 
 // orSkips is a second rule beside skips.
-func (o *op) orSkips(n int, errnos ...unix.Errno) *op {
+func (o *op) orSkips(n int, errnos ...unix.Errno) {
 	o.mask2, o.jump2 = errnoMask(errnos), int32(n+1)*opSize
-	return o
 }
 
 func errnoMask(errnos []unix.Errno) (mask uint64) {

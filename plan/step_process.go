@@ -66,7 +66,9 @@ type NullStdin struct{}
 // was started with, too.
 type CloseOnExec struct{}
 
-// ResetSignals gives back the signal mask with which the launcher was started.
+// ResetSignals gives back the signal mask with which the launcher was started,
+// and the default action to 32 and 33, which programs that use posix_spawn(3)
+// leave ignored and Go's runtime does not touch.
 type ResetSignals struct{}
 
 // Chdir enters a directory of the container, and checks that it is inside its
@@ -236,6 +238,10 @@ func (CloseOnExec) lower(p *program) {
 }
 
 func (ResetSignals) lower(p *program) {
+	action := p.a.room(4 * 8) // of the kernel: all zero is the default
+	for _, s := range [...]int{32, 33} {
+		p.call(unix.SYS_RT_SIGACTION, lit(s), lit(address(&action[0])), lit(0), lit(8))
+	}
 	p.call(unix.SYS_RT_SIGPROCMASK, lit(unix.SIG_SETMASK), lit(p.sigmask), lit(0), lit(8))
 }
 

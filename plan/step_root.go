@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unsafe"
@@ -312,7 +313,7 @@ const errHelper = unix.ENOTRECOVERABLE
 
 // HelperSpoke reports whether a failed step's helper process has said why on
 // stderr already.
-func HelperSpoke(e *StepError) bool { return e.Step.Kind() == KindCopy && e.Err == errHelper }
+func HelperSpoke(e *StepError) bool { return e.Step.Kind() == KindCopy && errors.Is(e.Err, errHelper) }
 
 func (ReadOnlyRoot) lower(p *program) {
 	p.setAttr(at(p.memory.root), unix.MOUNT_ATTR_RDONLY, 0, 0)

@@ -24,8 +24,10 @@ func Proc() []plan.Entry {
 func HostProc(s Source, why string) []plan.Entry {
 	return []plan.Entry{{
 		Actor: plan.Init, Why: why,
-		Step: plan.Bind{Source: "/proc", Target: "/proc", Dev: s.Dev, Ino: s.Ino, Recursive: true,
-			Attr: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC},
+		Step: plan.Bind{
+			Source: "/proc", Target: "/proc", Dev: s.Dev, Ino: s.Ino, Recursive: true,
+			Attr: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
+		},
 	}}
 }
 
@@ -39,8 +41,10 @@ func Sys() []plan.Entry {
 func HostSys(s Source, why string) []plan.Entry {
 	return []plan.Entry{{
 		Actor: plan.Init, Why: why,
-		Step: plan.Bind{Source: "/sys", Target: "/sys", Dev: s.Dev, Ino: s.Ino, Recursive: true,
-			Attr: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC},
+		Step: plan.Bind{
+			Source: "/sys", Target: "/sys", Dev: s.Dev, Ino: s.Ino, Recursive: true,
+			Attr: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
+		},
 	}}
 }
 

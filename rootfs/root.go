@@ -1,6 +1,8 @@
 package rootfs
 
 import (
+	"slices"
+
 	"github.com/rl-run/rl-run/plan"
 )
 
@@ -87,8 +89,8 @@ func MountPoint(t Target, dir bool) []plan.Entry {
 // Unmake returns the cleanup for mount points that were made in ROOTFS itself.
 func Unmake(tree string, made []plan.Entry) []plan.Step {
 	var steps []plan.Step
-	for i := len(made) - 1; i >= 0; i-- {
-		switch s := made[i].Step.(type) {
+	for _, e := range slices.Backward(made) {
+		switch s := e.Step.(type) {
 		case plan.MakeDir:
 			steps = append(steps, plan.RemoveMountPoint{Rootfs: tree, Path: s.Path, Dir: true})
 		case plan.MakeFile:

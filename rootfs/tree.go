@@ -46,8 +46,7 @@ func Look(path, term string) (t Tree, fd int, err error) {
 		return fail(-1, "open", err)
 	}
 	if t.Path, err = filepath.EvalSymlinks(t.Path); err != nil {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
+		if pe, ok := errors.AsType[*fs.PathError](err); ok {
 			err = pe.Err
 		}
 		return fail(-1, "open", err)
@@ -60,7 +59,7 @@ func Look(path, term string) (t Tree, fd int, err error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return fail(fd, "stat", err)
 	}
-	t.Dev, t.Ino = uint64(st.Dev), st.Ino
+	t.Dev, t.Ino = st.Dev, st.Ino
 	t.UID, t.GID, t.Mode = st.Uid, st.Gid, st.Mode&0o7777
 	if err := unix.Faccessat(fd, ".", unix.X_OK, 0); err != nil {
 		return fail(fd, "open", err)
@@ -198,7 +197,7 @@ func LookSource(path string) (Source, error) {
 	}
 	kind := st.Mode & unix.S_IFMT
 	return Source{
-		Path: path, Dev: uint64(st.Dev), Ino: st.Ino, Dir: kind == unix.S_IFDIR,
+		Path: path, Dev: st.Dev, Ino: st.Ino, Dir: kind == unix.S_IFDIR,
 		Device: kind == unix.S_IFCHR || kind == unix.S_IFBLK,
 	}, nil
 }

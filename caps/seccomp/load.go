@@ -63,12 +63,10 @@ func Parse(data []byte) (*Profile, error) {
 // locate puts the number of the line in front of an error of encoding/json, and
 // says a wrong type in the terms of JSON.
 func locate(data []byte, err error) error {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("line %d: %w", line(data, syntax.Offset), err)
 	}
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
+	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		where := kind.Field
 		if where == "" {
 			where = "profile"

@@ -16,11 +16,11 @@ import (
 // fail prints an error and its hint, and returns the exit code that goes with it.
 func fail(err error) int {
 	var step *plan.StepError
-	if errors.As(err, &step) && plan.HelperSpoke(step) {
-		return failure
-	}
 	text := err.Error()
-	if errors.As(err, &step) && err == error(step) {
+	if errors.As(err, &step) {
+		if plan.HelperSpoke(step) {
+			return failure
+		}
 		text = launch.Explain(step)
 	}
 	fmt.Fprintf(os.Stderr, "rl-run: error: %s\n", oneLine(text))

@@ -22,8 +22,8 @@ const excluded = 1<<(unix.SIGCHLD-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGPIPE-1) 
 	1<<(unix.SIGFPE-1) | 1<<(unix.SIGILL-1) | 1<<(unix.SIGTRAP-1) | 1<<(unix.SIGSYS-1) | 1<<(unix.SIGPROF-1) |
 	1<<(32-1) | 1<<(33-1)
 
-// writeEnd is the fd that the handler writes to.
-var writeEnd int32
+// writeEnd is the fd that the handler, in assembly, writes to.
+var writeEnd int32 //nolint:unused // by Go code, which only sets it
 
 // sigaction is the kernel's struct (sigaction(2), C library/kernel differences).
 type sigaction struct {
@@ -50,8 +50,10 @@ func Open() (fd int, err error) {
 		return -1, os.NewSyscallError("pipe2", err)
 	}
 	writeEnd = int32(p[1])
-	caught := sigaction{handler: handlerAddress(), flags: saOnStack | saRestart | saFlags,
-		restorer: restorerAddress(), mask: ^uint64(0)}
+	caught := sigaction{
+		handler: handlerAddress(), flags: saOnStack | saRestart | saFlags,
+		restorer: restorerAddress(), mask: ^uint64(0),
+	}
 	for s := uintptr(1); s <= 64; s++ {
 		if excluded>>(s-1)&1 != 0 {
 			continue
