@@ -92,5 +92,3 @@ func TestInitDiesWithTheProcess(t *testing.T) {
 		})
 	}
 }
-
-func interpreterRole() error { return nil }
