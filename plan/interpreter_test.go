@@ -74,7 +74,11 @@ var interpreterCases = []struct {
 		p.call(unix.SYS_UMASK, lit(0o17))
 		exit(p, p.keep(p.call(unix.SYS_UMASK, lit(0o22))))
 	}, 0o17, nil},
-	{"words in the first four arguments", preadOfAFile, 4, nil},
+	{"a word in the first argument", preadOfAFile(0), 4, nil},
+	{"a word in the second argument", preadOfAFile(1), 4, nil},
+	{"a word in the third argument", preadOfAFile(2), 4, nil},
+	{"a word in the fourth argument", preadOfAFile(3), 4, nil},
+	{"words in the first four arguments", preadOfAFile(0, 1, 2, 3), 4, nil},
 	{"a word in the fifth argument", func(p *program) {
 		// recvfrom(…, address, NULL): any address but NULL is EFAULT
 		nothing := p.a.word()
@@ -184,18 +188,24 @@ func TestErrnoMasks(t *testing.T) {
 	}
 }
 
-// preadOfAFile reads one byte, all of whose arguments are words.
-func preadOfAFile(p *program) {
-	word := func(n uint64) arg {
-		w := p.a.word()
-		*(*uint64)(p.a.at(w)) = n
-		return at(w)
+// preadOfAFile reads two bytes of a file on fd 1000; the arguments named are words
+// in memory, the others literals.
+func preadOfAFile(words ...int) func(*program) {
+	return func(p *program) {
+		const file = 1000
+		fd := p.keep(p.call(unix.SYS_OPENAT, cwd, p.str("/etc/passwd"), lit(unix.O_RDONLY)))
+		p.call(unix.SYS_DUP3, fd, lit(file), lit(0))
+		buffer := p.a.word()
+		args := []arg{lit(file), lit(buffer), lit(2), lit(3)}
+		for _, i := range words {
+			w := p.a.word()
+			*(*uint64)(p.a.at(w)) = args[i].v
+			args[i] = at(w)
+		}
+		p.call(unix.SYS_PREAD64, args...).wants(2)
+		p.compare(at(buffer), ^uint64(0), passwdBytes(), unix.EINVAL)
+		exit(p, lit(4))
 	}
-	fd := p.keep(p.call(unix.SYS_OPENAT, cwd, p.str("/etc/passwd"), lit(unix.O_RDONLY)))
-	buffer := p.a.word()
-	p.call(unix.SYS_PREAD64, fd, word(buffer), word(2), word(3)).wants(2)
-	p.compare(at(buffer), ^uint64(0), passwdBytes(), unix.EINVAL)
-	exit(p, lit(4))
 }
 
 // passwdBytes are the fourth and fifth byte of /etc/passwd as a little-endian word.
