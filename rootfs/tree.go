@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	securejoin "github.com/cyphar/filepath-securejoin"
 	"golang.org/x/sys/unix"
@@ -76,7 +77,7 @@ func Look(path, term string) (t Tree, fd int, err error) {
 			return Tree{}, -1, err
 		}
 	}
-	if term != "" && len(term) < 64 && filepath.Base(term) == term {
+	if term != "" && len(term) < 64 && term[0] != '.' && !strings.Contains(term, "/") {
 		for _, dir := range []string{"/lib/terminfo/", "/usr/share/terminfo/", "/etc/terminfo/"} {
 			t.TermInfo = t.TermInfo || has(fd, dir+term[:1]+"/"+term)
 		}
