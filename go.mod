@@ -11,4 +11,5 @@ require (
 	github.com/rootless-containers/rootlesskit/v3 v3.3.0 // indirect
 	github.com/spf13/pflag v1.1.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/tools v0.43.0 // indirect
 )

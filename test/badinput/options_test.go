@@ -1,0 +1,129 @@
+package badinput
+
+import "testing"
+
+const (
+	allFlags = "rl-run --help lists all flags"
+	usage    = "rl-run [OPTIONS] ROOTFS"
+)
+
+func TestUnknownFlags(t *testing.T) {
+	tree := begin(t)
+	try(t, tree, []row{
+		{line: "", error: "start a container: ROOTFS is missing", hint: usage},
+		{line: "--quiet --", error: "start a container: ROOTFS is missing", hint: usage},
+		{line: "''", error: "start a container: ROOTFS is empty", hint: usage},
+		{line: "--bogus TREE", error: "unknown flag --bogus", hint: allFlags},
+		{line: "--raed-only TREE", error: "unknown flag --raed-only (did you mean --read-only?)"},
+		{line: "--net-work none TREE", error: "unknown flag --net-work (did you mean --network?)"},
+		{line: "--envfile=x TREE", error: "unknown flag --envfile (did you mean --env-file?)"},
+		{line: "-rw TREE", error: "unknown flag -rw (did you mean --rw?)"},
+		{line: "-network=none TREE", error: "unknown flag -network=none (did you mean --network?)"},
+		{line: "-x TREE", error: "unknown flag -x", hint: allFlags},
+		{line: "-xit TREE", error: "unknown flag -x in -xit", hint: allFlags},
+		{line: "-itx TREE", error: "unknown flag -x", hint: allFlags},
+		{line: "--=x TREE", error: `parse "--=x": no flag has such a name`, hint: allFlags},
+		{line: "---rw TREE", error: `parse "---rw": no flag has such a name`, hint: allFlags},
+		{line: "--size", error: "parse --size: it needs a value", hint: allFlags},
+		{line: "-v", error: "parse -v: it needs a value", hint: allFlags},
+		{line: "-h", error: "parse -h: it needs a value (it is --hostname, as in docker)", hint: allFlags},
+		{line: "--rw=perhaps TREE", error: `--rw "perhaps": expected true or false`},
+	})
+}
+
+func TestMalformedMounts(t *testing.T) {
+	tree := begin(t)
+	try(t, tree, []row{
+		{line: "-v '' TREE", error: `-v "": no destination (expected SRC:DST[:OPTIONS])`},
+		{line: "-v /etc TREE", error: "-v /etc: no destination (expected SRC:DST[:OPTIONS])"},
+		{line: "-v /etc: TREE", error: "-v /etc:: no destination"},
+		{line: "-v :/etc TREE", error: "-v :/etc: no source"},
+		{line: "-v data:/data TREE", error: `-v data:/data: source "data" names a volume, and there are none here (a file or directory of that name is "./data")`},
+		{line: "-v /etc:data TREE", error: `-v /etc:data: destination "data" is not absolute`},
+		{line: "-v /etc:/a:rx TREE", error: `-v /etc:/a:rx: unknown option "rx" (expected ro, …`},
+		{line: "-v /etc:/a:ro,rw TREE", error: `-v /etc:/a:ro,rw: options "ro" and "rw" are both given`},
+		{line: "-v /etc:/a:b:c TREE", error: "-v /etc:/a:b:c: too many colons (expected SRC:DST[:OPTIONS]; a path with a colon needs --mount)"},
+		{line: "-v /nowhere:/a TREE true", error: "mount /nowhere on /a: no such file or directory"},
+		{line: "-v /etc/passwd:/tmp TREE true", error: "mount /etc/passwd on /tmp: both must be directories, or both files"},
+		{line: "-v /etc:/etc/passwd TREE true", error: "mount /etc on /etc/passwd: both must be directories, or both files"},
+		{line: "-v /etc:/proc/x TREE true", error: "make directory /proc/x: no such file or directory (step …", hint: "nothing can be made below /proc and /sys"},
+		{line: "--mount '' TREE", error: `--mount "": no fields (expected type=bind or type=tmpfs and more)`},
+		{line: "--mount src=/etc TREE", error: "--mount src=/etc: no type (expected type=bind or type=tmpfs)"},
+		{line: "--mount type=volume,src=a,dst=/a TREE", error: `--mount type=volume,src=a,dst=/a: there are no volumes here (expected type=bind or type=tmpfs)`},
+		{line: "--mount type=bind TREE", error: "--mount type=bind: no source (expected source=PATH)"},
+		{line: "--mount type=bind,src=/etc,dst=a TREE", error: `--mount type=bind,src=/etc,dst=a: destination "a" is not absolute`},
+		{line: "--mount type=tmpfs TREE", error: "--mount type=tmpfs: no destination (expected destination=PATH)"},
+		{line: "--tmpfs '' TREE", error: `--tmpfs "": no destination`},
+		{line: "--tmpfs a TREE", error: `--tmpfs a: destination "a" is not absolute`},
+		{line: "--tmpfs /a:size=x TREE", error: `--tmpfs /a:size=x: malformed size "x" (expected …`},
+		{line: "--tmpfs /a:mode=9 TREE", error: `--tmpfs /a:mode=9: malformed mode "9" (expected an octal number from 0 to 7777)`},
+		{line: "--tmpfs /a --tmpfs /a TREE", error: "--mount type=tmpfs,destination=/a: …"},
+		{line: "--tmpfs / TREE", error: `--tmpfs /: destination…`},
+		{line: "--tmpfs /etc/passwd TREE true", error: "mount tmpfs on /etc/passwd (…"},
+		{line: "--device '' TREE", error: `--device "": source "" is not absolute (expected a path such as /dev/X)`},
+		{line: "--device null TREE", error: `--device null: source "null" is not absolute (expected a path such as /dev/X)`},
+		{line: "--device /dev/nowhere TREE", error: "mount /dev/nowhere on /dev/nowhere: no such file or directory"},
+		{line: "--device /etc/passwd TREE", error: "--device /etc/passwd: /etc/passwd is no device"},
+	})
+}
+
+func TestMalformedValues(t *testing.T) {
+	tree := begin(t)
+	const size = "(expected a number of bytes above 0, as in 4096, 512k, 50m or 1.5g)"
+	const security = "expected seccomp=FILE, seccomp=unconfined, no-new-privileges[=false], mask=PATH or unmask=PATH"
+	try(t, tree, []row{
+		{line: "--size x TREE", error: `--size: malformed size "x" ` + size},
+		{line: "--size -1 TREE", error: `--size: malformed size "-1" ` + size},
+		{line: "--size 0 TREE", error: `--size: malformed size "0" ` + size},
+		{line: "--size 1z TREE", error: `--size: malformed size "1z" ` + size},
+		{line: "--size 99999999999g TREE", error: `--size: size "99999999999g" is larger than 8 EiB`},
+		{line: "-e =x TREE", error: `-e "=x": expected NAME=VALUE or NAME`},
+		{line: "-e '' TREE", error: `-e "": expected NAME=VALUE or NAME`},
+		{line: "--env-file /nowhere TREE", error: "open /nowhere: no such file or directory"},
+		{line: "--env-file /etc TREE", error: "read /etc: not a regular file"},
+		{line: "--cap-add NET_ADMN TREE", error: `--cap-add "NET_ADMN": no such capability (did you mean NET_ADMIN?)`},
+		{line: "--cap-drop nonsense TREE", error: `--cap-drop "nonsense": no such capability`, hint: "capabilities(7)"},
+		{line: "--cap-add '' TREE", error: `--cap-add "": no such capability`, hint: "capabilities(7)"},
+		{line: "--cap-add CHOWN --cap-drop CHOWN TREE", error: "add capability CHOWN: dropped as well"},
+		{line: "--stop-signal TREM TREE", error: `--stop-signal "TREM": no such signal (expected …`},
+		{line: "--stop-signal 65 TREE", error: `--stop-signal "65": no such signal (expected …`},
+		{line: "--security-opt x TREE", error: `--security-opt "x": ` + security},
+		{line: "--security-opt seccomp TREE", error: `--security-opt "seccomp": ` + security},
+		{line: "--security-opt seccomp= TREE", error: `--security-opt "seccomp=": ` + security},
+		{line: "--security-opt label=disable TREE", error: `--security-opt "label=disable": ` + security},
+		{line: "--security-opt no-new-privileges=no TREE", error: `--security-opt no-new-privileges "no": expected true or false`},
+		{line: "--security-opt mask=/etc TREE", error: `--security-opt "mask=/etc": expected paths below /proc or /sys, separated by colons`},
+		{line: "--net bogus TREE", error: `--net "bogus": expected auto, none or host`},
+		{line: "--network container:x TREE", error: "--net container:x: sharing the namespaces of another container is not supported yet"},
+		{line: "--pid container:x TREE", error: "--pid container:x: sharing the namespaces of another container is not supported yet"},
+		{line: "--ipc shareable TREE", error: `--ipc "shareable": expected private or host`},
+		{line: "--userns bogus TREE", error: `--userns "bogus": want auto, single or keep-id`},
+		{line: "--userns=host TREE", error: "--userns host: without a user namespace of its own a container would need root", hint: "--userns=keep-id"},
+		{line: "--privileged TREE", error: "--privileged: a container of rl-run has no privileges of the host to give", hint: "--cap-add ALL"},
+		{line: "--hostname a_b TREE", error: `--hostname "a_b": expected at most 63 letters, digits, hyphens and dots`},
+		{line: "--hostname -a TREE", error: `--hostname "-a": expected at most 63 letters, digits, hyphens and dots`},
+		{line: "--dns localhost TREE", error: `--dns "localhost": expected an IP address`},
+		{line: "--add-host x TREE", error: `--add-host "x": expected NAME:ADDRESS`},
+		{line: "--add-host x:y TREE", error: `--add-host "x:y": expected NAME:ADDRESS`},
+		{line: "--explain=yaml TREE", error: `--explain "yaml": expected text, json or sh`},
+		{line: "--limits=some TREE", error: `--limits "some": expected require or best-effort`},
+		{line: "-w relative TREE", error: "-w relative: not an absolute path"},
+		{line: "-w /etc/passwd TREE true", error: "enter /etc/passwd: not a directory (step …"},
+		{line: "-w /etc/passwd/x TREE true", error: "open /etc/passwd/x: not a directory"},
+	})
+}
+
+func TestConflicts(t *testing.T) {
+	tree := begin(t)
+	const root = "choose the root: --rw, --read-only and --copy exclude each other"
+	try(t, tree, []row{
+		{line: "--rw --read-only TREE", error: root},
+		{line: "--copy --rw TREE", error: root},
+		{line: "--rw --keep /tmp/kept TREE", error: "--keep /tmp/kept: only an ephemeral root has a layer to keep, not --rw"},
+		{line: "--copy --keep /tmp/kept TREE", error: "--keep /tmp/kept: only an ephemeral root has a layer to keep, not --copy"},
+		{line: "--size 4k --rw TREE", error: "--size 4096: no tmpfs takes writes with --rw"},
+		{line: "--size 4k --keep /tmp/kept TREE", error: "--size: the writes go to --keep's directory"},
+		{line: "--uts=host --hostname x TREE", error: "--hostname: with --uts=host the name is the host's"},
+		{line: "--userns=keep-id --uidmap 0:100000:1 TREE", error: "--userns=keep-id and --uidmap or --gidmap exclude each other"},
+	})
+}
