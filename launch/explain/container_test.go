@@ -27,10 +27,11 @@ type container struct {
 }
 
 // args is rl-run's command line with the probe, bound to its own path, as command.
+// A script loads no filter, and the default one would keep the probe from its keyring.
 func (c container) args(tb testing.TB, more ...string) []string {
 	tb.Helper()
 	exe := probeProgram(tb)
-	args := append([]string{"--quiet", "-v", exe + ":" + exe + ":ro"}, more...)
+	args := append([]string{"--quiet", "--security-opt", "seccomp=unconfined", "-v", exe + ":" + exe + ":ro"}, more...)
 	args = append(args, c.options...)
 	return append(append(args, c.rootfs, exe, probeWord), c.words...)
 }
@@ -150,6 +151,19 @@ func TestSameContainer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	links := trial.NewTree(t)
+	for name, to := range map[string]string{
+		"etc/hosts": "/run/../../made/hosts", "etc/resolv.conf": "../../../etc/hosts.link", "etc/hosts.link": "/etc/hostname",
+		"link": "/../../opt", "opt/again": "/link/../opt/./real",
+	} {
+		_ = os.Remove(filepath.Join(links, name))
+		if err := os.Symlink(to, filepath.Join(links, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(links, "etc/hostname"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name string
 		container
@@ -167,6 +181,8 @@ func TestSameContainer(t *testing.T) {
 			"--device", "/dev/zero:/dev/naught", "--tmpfs", "/mnt/t:size=1m,mode=0700,exec", "--mount", "type=tmpfs,dst=/opt/r,ro",
 			"-v", odd + ":/made/$odd 'name'", "--size", "20m", "-v", data + ":/made/all",
 		}, env: []string{"TMPDIR=" + data}}},
+		{"links", container{options: []string{"-v", data + ":/link/again/deep:ro", "-w", "/link"}, rootfs: links}},
+		{"nested", container{outer: []string{trial.Bin(t, "rl-unshare"), "--quiet"}}},
 		{"environment", container{
 			options: []string{"--env-host", "-e", "GIVEN=1\n2' $(x)", "-e", "TAKEN"},
 			env:     []string{"TAKEN=`a` \"b\"\\", "GIVEN=1\n2' $(x)", "PWD=/x", "OLDPWD=/y", "EMPTY="},
@@ -179,7 +195,6 @@ func TestSameContainer(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			watch(t)
 			c := c.container
-			c.options = append(c.options, "--security-opt", "seccomp=unconfined")
 			if c.rootfs == "" {
 				c.rootfs = tree
 			}

@@ -1,9 +1,12 @@
 package explain
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"io"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/plan"
@@ -15,32 +18,25 @@ type entry struct {
 	Kind  plan.Kind `json:"kind"`
 	Text  string    `json:"text"`
 	Why   string    `json:"why,omitempty"`
-	Step  plan.Step `json:"step"`
+	Step  any       `json:"step"`
 }
 
-// JSON writes the plan as one object: its steps, its cleanup and its notes.
+// JSON writes the plan as one object: its steps, its cleanup and its notes. A
+// step's fields are those of its type in package plan; of a seccomp filter there
+// are the number of instructions and, in base64, the array of struct sock_filter
+// that the kernel gets. The environment of the command is its names, or with
+// secrets NAME=VALUE. Bytes that are no UTF-8 become U+FFFD.
 func JSON(to io.Writer, s *launch.Start, secrets bool) error {
-	var out struct {
+	out := struct {
 		Plan    []entry  `json:"plan"`
 		Cleanup []entry  `json:"cleanup"`
 		Notes   []string `json:"notes"`
-	}
-	out.Notes = append([]string{}, s.Notes...)
-	out.Cleanup = []entry{}
+	}{[]entry{}, []entry{}, append([]string{}, s.Notes...)}
 	for i, e := range s.Plan.Entries {
-		step := e.Step
-		if x, ok := step.(plan.Exec); ok {
-			env := make([]string, len(x.Env))
-			for i, kv := range x.Env {
-				env[i] = variable(kv, secrets)
-			}
-			x.Env = env
-			step = x
-		}
-		out.Plan = append(out.Plan, entry{i + 1, e.Actor.String(), e.Step.Kind(), e.Step.String(), e.Why, step})
+		out.Plan = append(out.Plan, entry{i + 1, e.Actor.String(), e.Step.Kind(), e.Step.String(), e.Why, fields(e.Step, secrets)})
 	}
 	for i, step := range s.Plan.Cleanup {
-		out.Cleanup = append(out.Cleanup, entry{len(s.Plan.Entries) + i + 1, plan.Parent.String(), step.Kind(), step.String(), "after the end", step})
+		out.Cleanup = append(out.Cleanup, entry{len(s.Plan.Entries) + i + 1, plan.Parent.String(), step.Kind(), step.String(), "after the end", fields(step, secrets)})
 	}
 	enc := json.NewEncoder(to)
 	enc.SetIndent("", "  ")
@@ -48,11 +44,36 @@ func JSON(to io.Writer, s *launch.Start, secrets bool) error {
 	return enc.Encode(out)
 }
 
-// variable is a K=V, or K alone where values are to stay secret.
-func variable(kv string, secrets bool) string {
-	if secrets {
-		return kv
+// fields is what a step is encoded as.
+func fields(s plan.Step, secrets bool) any {
+	switch s := s.(type) {
+	case plan.Exec:
+		if secrets {
+			return s
+		}
+		names := make([]string, len(s.Env))
+		for i, kv := range s.Env {
+			names[i], _, _ = strings.Cut(kv, "=")
+		}
+		s.Env = names
+		return s
+	case plan.Seccomp:
+		return struct {
+			Profile      string
+			Instructions int
+			Filter       []byte
+		}{s.Profile, len(s.Filter), program(s.Filter)}
 	}
-	k, _, _ := strings.Cut(kv, "=")
-	return k
+	return s
+}
+
+// program is a filter as it lies in memory; both architectures are little-endian.
+func program(filter []unix.SockFilter) []byte {
+	b := make([]byte, 0, 8*len(filter))
+	for _, f := range filter {
+		b = binary.LittleEndian.AppendUint16(b, f.Code)
+		b = append(b, f.Jt, f.Jf)
+		b = binary.LittleEndian.AppendUint32(b, f.K)
+	}
+	return b
 }

@@ -54,7 +54,7 @@ func probe(args []string) int {
 	return 0
 }
 
-func said(err error) string {
+func errname(err error) string {
 	var errno unix.Errno
 	if errors.As(err, &errno) {
 		return unix.ErrnoName(errno)
@@ -65,7 +65,7 @@ func said(err error) string {
 func (v view) read(name string) {
 	text, err := os.ReadFile(name)
 	if err != nil {
-		v["file "+name] = said(err)
+		v["file "+name] = errname(err)
 		return
 	}
 	v["file "+name] = string(text)
@@ -88,7 +88,7 @@ func (v view) fds() {
 func (v view) status() {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		v["status"] = said(err)
+		v["status"] = errname(err)
 		return
 	}
 	for line := range strings.Lines(string(text)) {
@@ -105,7 +105,7 @@ func (v view) status() {
 func (v view) mounts() {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		v["mounts"] = said(err)
+		v["mounts"] = errname(err)
 		return
 	}
 	place := map[string]string{}
@@ -146,7 +146,7 @@ func (v view) namespaces() {
 		file := "/proc/self/ns/" + name
 		link, err := os.Readlink(file)
 		if err != nil {
-			v["namespace "+name] = said(err)
+			v["namespace "+name] = errname(err)
 			continue
 		}
 		v["namespace "+name] = link
@@ -161,17 +161,17 @@ func (v view) namespaces() {
 func owner(file, own string) string {
 	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return said(err)
+		return errname(err)
 	}
 	defer unix.Close(fd)
 	of, err := unix.IoctlRetInt(fd, unix.NS_GET_USERNS)
 	if err != nil {
-		return said(err)
+		return errname(err)
 	}
 	defer unix.Close(of)
 	var st unix.Stat_t
 	if err := unix.Fstat(of, &st); err != nil {
-		return said(err)
+		return errname(err)
 	}
 	if fmt.Sprintf("user:[%d]", st.Ino) == own {
 		return "this user namespace"
@@ -186,14 +186,14 @@ func (v view) files() {
 	for _, dir := range []string{"/", "/dev", "/made", "/mnt", "/opt"} {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			v["directory "+dir] = said(err)
+			v["directory "+dir] = errname(err)
 			continue
 		}
 		for _, e := range entries {
 			name := path.Join(dir, e.Name())
 			var st unix.Stat_t
 			if err := unix.Lstat(name, &st); err != nil {
-				v["entry "+name] = said(err)
+				v["entry "+name] = errname(err)
 				continue
 			}
 			text := fmt.Sprintf("mode %o of %d:%d", st.Mode, st.Uid, st.Gid)
@@ -210,7 +210,7 @@ func (v view) files() {
 	for _, name := range []string{"/written", "/dev/shm/written", "/proc/sys/kernel/written", "/proc/timer_list"} {
 		fd, err := unix.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC, 0o666)
 		if err != nil {
-			v["write "+name] = said(err)
+			v["write "+name] = errname(err)
 			continue
 		}
 		unix.Close(fd)
@@ -234,7 +234,7 @@ func (v view) process() {
 	if n, err := unix.Getcwd(cwd[:]); err == nil {
 		v["directory of the process"] = strings.TrimRight(string(cwd[:n]), "\x00")
 	} else {
-		v["directory of the process"] = said(err)
+		v["directory of the process"] = errname(err)
 	}
 	sid, _ := unix.Getsid(0)
 	v["leads a session"] = strconv.FormatBool(sid == os.Getpid())
@@ -245,7 +245,7 @@ func (v view) process() {
 func (v view) network() {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		v["lo"] = said(err)
+		v["lo"] = errname(err)
 		return
 	}
 	defer unix.Close(fd)
@@ -254,14 +254,14 @@ func (v view) network() {
 		err = unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, r)
 	}
 	if err != nil {
-		v["lo"] = said(err)
+		v["lo"] = errname(err)
 		return
 	}
 	v["lo"] = fmt.Sprintf("flags %#x", r.Uint16())
 	v.read("/proc/self/net/if_inet6")
 	var st unix.Stat_t
 	if err := unix.Stat("/sys/class/net/lo/mtu", &st); err != nil {
-		v["owner of lo"] = said(err)
+		v["owner of lo"] = errname(err)
 		return
 	}
 	v["owner of lo"] = strconv.Itoa(int(st.Uid))
@@ -270,12 +270,12 @@ func (v view) network() {
 func (v view) keyring() {
 	id, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
 	if err != nil {
-		v["keyring"] = said(err)
+		v["keyring"] = errname(err)
 		return
 	}
 	text, err := unix.KeyctlString(unix.KEYCTL_DESCRIBE, id)
 	if err != nil {
-		text = said(err)
+		text = errname(err)
 	}
 	v["keyring"] = text
 }

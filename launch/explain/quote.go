@@ -10,11 +10,11 @@ import (
 // what quote has made of a value. A value cannot become one by accident.
 type word string
 
-// bare are the bytes that mean themselves everywhere in a shell command line.
-const bare = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,+@%"
+// bare are the bytes that mean themselves in the arguments of a command.
+const bare = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,+@%="
 
-// quote returns a word that a POSIX shell reads as s, whatever bytes s has; only
-// a NUL cannot be said (Shell Command Language, Single-Quotes). That s begins
+// quote returns an argument that a POSIX shell reads as s, whatever bytes s has;
+// only a NUL cannot be said (Shell Command Language, Single-Quotes). That s begins
 // with a dash is for the command to see to that gets it.
 func quote(s string) word {
 	if s != "" && strings.Trim(s, bare) == "" {

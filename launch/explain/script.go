@@ -22,7 +22,7 @@ import (
 // own environment, unless secrets is set. The error is for a plan that no shell
 // can carry out.
 func Script(to io.Writer, s *launch.Start, secrets bool) error {
-	w := &script{secrets: secrets, uses: make(map[string]bool)}
+	w := &script{secrets: secrets, into: ".", uses: make(map[string]bool), tools: make(map[string]bool)}
 	for i, e := range s.Plan.Entries {
 		w.enter(i, e)
 		if err := w.step(i+1, e.Actor, e.Step, e.Why); err != nil {
@@ -53,19 +53,24 @@ func Script(to io.Writer, s *launch.Start, secrets bool) error {
 type script struct {
 	secrets bool
 	parts   []*part
-	at      *part // the last of them
-	uses    map[string]bool
+	at      *part           // the last of them
+	uses    map[string]bool // helpers, and what else a part needs of the whole
+	tools   map[string]bool // programs that must be there
 
 	parted     bool // the plan has started the command: what init does to itself concerns it no more
 	armed      bool // the last setpriv arms PDEATHSIG
 	keepGroups bool // the map is of a single id
+	into       word // the directory of the command
 	executes   bool
 	restore    []string // variables that the last shell gets as arguments
 }
 
 // step writes the block of one step.
 func (w *script) step(n int, a plan.Actor, s plan.Step, why string) error {
-	w.remark("step %d %s: %s", n, a, s)
+	if w.at.body.Len() > 0 {
+		w.at.body.WriteByte('\n')
+	}
+	w.remark("step %d %s: %s", n, a, cut(visible(s.String())))
 	if why != "" {
 		w.remark("(%s)", why)
 	}
@@ -196,10 +201,11 @@ func (w *script) block(s plan.Step) error {
 	case plan.NoNewPrivs:
 		w.option("--no-new-privs")
 	case plan.Seccomp:
-		w.remark("left out: no tool of util-linux loads a filter")
+		w.remark("left out: no tool of util-linux 2.38 loads a filter")
 	case plan.Chdir:
 		w.remark("(the last shell enters it, in the new root)")
 		w.run("into=" + quote(s.Path))
+		w.into = `"$into"`
 	case plan.Exec:
 		return w.exec(s)
 	case plan.RemoveMountPoint:
@@ -226,10 +232,7 @@ func (w *script) run(words ...word) {
 
 // remark writes a line of comment.
 func (w *script) remark(format string, args ...any) {
-	if strings.HasPrefix(format, "step ") && w.at.body.Len() > 0 {
-		w.at.body.WriteByte('\n')
-	}
-	w.at.body.WriteString("\t# " + visible(fmt.Sprintf(format, args...)) + "\n")
+	w.at.body.WriteString("\t# " + strings.TrimRight(visible(fmt.Sprintf(format, args...)), " ") + "\n")
 }
 
 // option adds an option of the setpriv that executes the command.
@@ -240,6 +243,6 @@ func (w *script) option(words ...word) {
 // need notes a program that the script must find.
 func (w *script) need(programs ...string) {
 	for _, p := range programs {
-		w.uses["/"+p] = true
+		w.tools[p] = true
 	}
 }

@@ -11,13 +11,16 @@ func (w *script) assemble(notes []string) string {
 	w.uses["die"] = true
 	var b strings.Builder
 	b.WriteString(head)
+	if len(notes) > 0 {
+		b.WriteString("#\n")
+	}
 	for _, n := range notes {
 		b.WriteString("# note: " + visible(n) + "\n")
 	}
 	if w.secrets {
 		b.WriteString("#\n# It holds the values of all variables: keep it to yourself.\n")
 	}
-	b.WriteString("\n# shellcheck disable=SC2317 # the parts are called by name\nset -eu\nPATH=${PATH-/usr/bin:/bin}:/usr/sbin:/sbin\n\n")
+	b.WriteString("\n# shellcheck disable=SC2016,SC2317 # words are quoted; the parts are called by name\nset -eu\nPATH=${PATH-/usr/bin:/bin}:/usr/sbin:/sbin\n\n")
 	for _, h := range helpers {
 		if w.uses[h.name] {
 			b.WriteString(h.text + "\n")
@@ -50,13 +53,16 @@ func (w *script) lastShell() string {
 
 // cleanup is what is done outside after the end.
 func (w *script) cleanup() string {
-	text := "cleanup() {\n"
+	text := "cleanup() {\n\trm \"$dir/up\" \"$dir/down\"\n\trmdir \"$dir/stage\" \"$dir\"\n"
 	for _, p := range w.parts {
 		if p.place == afterwards {
+			if p.body.Len() > 0 {
+				text += "\n"
+			}
 			text += p.body.String()
 		}
 	}
-	return text + "\trm -rf \"$dir\"\n}\n"
+	return text + "}\n"
 }
 
 // outside is the half of the script that stays outside, beside the container.
@@ -67,7 +73,7 @@ func (w *script) outside() string {
 # down goes there. The end of up is the end of all inside.
 outside() {
 	exec 3<"$dir/up" 4>"$dir/down"
-	trap 'exec 4>&-; cat <&3 >/dev/null; cleanup' EXIT
+	trap 'set +e; exec 4>&-; cat <&3 >/dev/null; cleanup' EXIT
 	read -r pid <&3
 `)
 	if w.has(mapping) {
@@ -87,10 +93,8 @@ outside() {
 // main begins with the part that the arguments name, or at the begin.
 func (w *script) main() string {
 	tools := []string{"unshare", "setpriv", "mount", "umount"}
-	for _, name := range slices.Sorted(maps.Keys(w.uses)) {
-		if tool, ok := strings.CutPrefix(name, "/"); ok {
-			tools = append(tools, string(quote(tool)))
-		}
+	for _, name := range slices.Sorted(maps.Keys(w.tools)) {
+		tools = append(tools, string(quote(name)))
 	}
 	var b strings.Builder
 	b.WriteString(`case ${1-} in
@@ -107,7 +111,7 @@ from_*)
 	for tool in ` + strings.Join(tools, " ") + `; do
 		command -v "$tool" >/dev/null || die "find $tool: no such program"
 	done
-	[ -f "$0" ] || die 'this script starts itself again: it must be a file'
+	grep -qs '^# A container, built by hand' -- "$0" || die 'this script starts itself again: it must be a file'
 	case $0 in
 	/*) self=$0 ;;
 	*) self=$PWD/$0 ;;
@@ -117,6 +121,7 @@ from_*)
 		b.WriteString("\tprepare\n")
 	}
 	b.WriteString(`	dir=$(mktemp -d)
+	dir=$(cd -- "$dir" && pwd -P) # as /proc/self/mountinfo has it
 	mkdir "$dir/stage"
 	mkfifo "$dir/up" "$dir/down"
 	outside &

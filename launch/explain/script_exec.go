@@ -18,7 +18,7 @@ var lost = [...]string{"PPID", "OPTIND", "IFS"}
 
 // taken are the shell variables of the script itself.
 var taken = [...]string{
-	"at", "code", "dir", "into", "last", "link", "links", "name", "part", "pid", "place", "rest",
+	"at", "code", "dir", "found", "into", "last", "link", "links", "name", "part", "pid", "place", "rest",
 	"root", "self", "stage", "tool",
 }
 
@@ -35,7 +35,7 @@ func (w *script) exec(s plan.Exec) error {
 	w.remark("The last shell waits for the pivot, and then executes the command.")
 	lines := []word{`exec setpriv "$@" -- env -i --`}
 	lines = append(lines, env...)
-	last := word(`/bin/sh -c "$last" sh "$into"`)
+	last := `/bin/sh -c "$last" sh ` + w.into
 	for _, name := range managed {
 		if i := slices.IndexFunc(env, func(kv word) bool { return strings.HasPrefix(string(kv), name+"=") }); i >= 0 {
 			w.restore = append(w.restore, name)

@@ -20,7 +20,7 @@ func (w *script) prepareLayers(s plan.PrepareLayers) {
 		w.run("mkdir -m 0700 --", dir)
 	} else {
 		w.run("[ -d", dir, "] || mkdir -m 0700 --", dir)
-		w.run("[ -e", about, `] || [ -z "$(ls -A --`, dir, `)" ] ||`)
+		w.run("[ -e", about, `] || [ -z "$(ls -A --`, dir+`)" ] ||`)
 		w.run("\tdie", quote("use "+s.Dir+": the directory is not empty and holds no layer of rl-run"))
 	}
 	w.remark("(the lock goes with the end of this script)")
@@ -28,7 +28,7 @@ func (w *script) prepareLayers(s plan.PrepareLayers) {
 	w.run("flock --nonblock 5 || die", quote("lock "+s.Dir+": in use by another container"))
 	if s.About != "" {
 		w.run("[ -s", about, "] || printf %s", quote(s.About), ">&5")
-		w.run(`[ "$(cat --`, about, `)" =`, quote(s.About), "] ||")
+		w.run(`[ "$(cat --`, about+`)" =`, quote(s.About), "] ||")
 		w.run("\tdie", quote("use "+s.Dir+": its layer was made with another ROOTFS or other id maps"))
 	}
 	for _, d := range []struct {
@@ -61,5 +61,5 @@ func (w *script) removeLayers(s plan.RemoveLayers) {
 	}
 	w.uses["user namespace"] = true
 	w.remark("(its files have ids of the container's map: the user namespace was kept for that)")
-	w.run(enter, "-- rm -rf --", quote(s.Dir))
+	w.run(enter, "-- rm -rf --", quote(s.Dir), "|| rm -rf --", quote(s.Dir))
 }

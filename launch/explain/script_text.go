@@ -54,13 +54,18 @@ rbind() {
 	{"attributes", `# attributes PATH OPTIONS sets options on the mount at a path and on those below
 # it (mount(8) can do so by itself since 2.39: ro=recursive).
 attributes() {
+	found=
 	while read -r _ _ _ _ place _; do
 		place=$(printf '%bx' "$place")
 		place=${place%x}
 		case $place/ in
-		"$1"/*) mount -o "remount,bind,$2" "$place" ;;
+		"$1"/*)
+			mount -o "remount,bind,$2" "$place"
+			found=1
+			;;
 		esac
 	done </proc/self/mountinfo
+	[ -n "$found" ] || die "$1: no such mount"
 }
 `},
 }
@@ -69,8 +74,7 @@ attributes() {
 // host is to be loaded any more, and waits on fd 3 for the pivot. It has no variable
 // of its own, or that would hide one of the command's: what it reads goes to OLDPWD,
 // which is lost in any case.
-const last = `# shellcheck disable=SC2016 # it is for another shell
-last='echo >&4
+const last = `last='echo >&4
 read -r OLDPWD <&3 || exit 125
 cd -P -- "$1" || exit 125
 shift
