@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -151,8 +149,10 @@ func (f *flags) identity(w *words) (err error) {
 	}
 	switch {
 	case mode == "host":
-		return &launch.Hinted{Err: errors.New("--userns host: without a user namespace of its own a container would need root"),
-			Hint: "--userns=keep-id keeps your own ids inside"}
+		return &launch.Hinted{
+			Err:  errors.New("--userns host: without a user namespace of its own a container would need root"),
+			Hint: "--userns=keep-id keeps your own ids inside",
+		}
 	case strings.HasPrefix(mode, "container:"):
 		return fmt.Errorf("--userns %s: sharing the namespaces of another container is not supported yet", mode)
 	}
@@ -247,8 +247,10 @@ func (f *flags) capabilities(*words) error {
 			case errors.As(err, &unknown) && unknown.Near != "":
 				return fmt.Errorf("%s %q: no such capability (did you mean %s?)", list.flag, name, unknown.Near)
 			default:
-				return &launch.Hinted{Err: fmt.Errorf("%s %q: no such capability", list.flag, name),
-					Hint: "capabilities(7) lists the names, with or without CAP_; ALL stands for all of them"}
+				return &launch.Hinted{
+					Err:  fmt.Errorf("%s %q: no such capability", list.flag, name),
+					Hint: "capabilities(7) lists the names, with or without CAP_; ALL stands for all of them",
+				}
 			}
 		}
 	}
@@ -290,86 +292,6 @@ func (f *flags) security(w *words) error {
 	return nil
 }
 
-func (f *flags) environment(w *words) error {
-	var fromFiles []string
-	for _, name := range w.envFiles {
-		vars, err := readEnvFile(name)
-		if err != nil {
-			return err
-		}
-		fromFiles = append(fromFiles, vars...)
-	}
-	f.spec.Env = append(fromFiles, f.spec.Env...)
-	for _, kv := range f.spec.Env {
-		if kv == "" || kv[0] == '=' {
-			return fmt.Errorf("-e %q: expected NAME=VALUE or NAME", kv)
-		}
-	}
-	return nil
-}
-
-// readEnvFile reads NAME=VALUE lines; lines that are empty or begin with # are
-// comments.
-func readEnvFile(name string) ([]string, error) {
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: name, Err: err}
-	}
-	defer unix.Close(fd)
-	text, err := passwd.Read(fd, name)
-	if err != nil {
-		return nil, err
-	}
-	var vars []string
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimRight(line, "\r\n")
-		if line = strings.TrimLeft(line, " \t"); line != "" && line[0] != '#' {
-			vars = append(vars, line)
-		}
-	}
-	return vars, nil
-}
-
-func (f *flags) refusals(w *words) error {
-	switch {
-	case w.privileged:
-		return &launch.Hinted{Err: errors.New("--privileged: a container of rl-run has no privileges of the host to give"),
-			Hint: "--cap-add ALL --security-opt seccomp=unconfined --security-opt unmask=ALL gives all that a user namespace has"}
-	case w.fakeRoot:
-		return errors.New("--fake-root: not supported yet")
-	case !w.init:
-		return errors.New("--init=false: not supported yet: the command always runs under an init")
-	}
-	return nil
-}
-
-// process checks the words that only matter later.
-func (f *flags) process(w *words) error {
-	if err := oneOf("explain", f.explain, "", "text", "json", "sh"); err != nil {
-		return err
-	}
-	if err := oneOf("limits", w.limits, "require", "best-effort"); err != nil {
-		return err
-	}
-	if !knownSignal(w.stopSignal) {
-		return fmt.Errorf("--stop-signal %q: no such signal (expected a name like TERM or SIGTERM, or a number from 1 to 64)", w.stopSignal)
-	}
-	return nil
-}
-
-// noNULs refuses what cannot be passed to the kernel. A shell cannot write it.
-func (f *flags) noNULs(w *words) error {
-	s := &f.spec
-	for _, list := range [...][]string{{s.Rootfs, s.Workdir, s.Keep, s.Hostname}, w.volumes, w.mounts, w.tmpfs, w.devices, w.security, w.envFiles, s.Env, s.Command} {
-		for _, v := range list {
-			if strings.IndexByte(v, 0) >= 0 {
-				return fmt.Errorf("start a container: %q has a NUL byte", v)
-			}
-		}
-	}
-	return nil
-}
-
 func oneOf(flag, value string, want ...string) error {
 	if slices.Contains(want, value) {
 		return nil
@@ -377,25 +299,4 @@ func oneOf(flag, value string, want ...string) error {
 	want = slices.DeleteFunc(want, func(s string) bool { return s == "" })
 	last := len(want) - 1
 	return fmt.Errorf("--%s %q: expected %s or %s", flag, value, strings.Join(want[:last], ", "), want[last])
-}
-
-// knownSignal takes what podman takes: names with or without SIG, in either case,
-// numbers, and real-time signals such as RTMIN+3.
-func knownSignal(name string) bool {
-	name = strings.TrimPrefix(strings.ToUpper(name), "SIG")
-	if unix.SignalNum("SIG"+name) != 0 {
-		return true
-	}
-	first, last := 1, 64
-	for _, realtime := range [...]string{"RTMIN", "RTMAX"} {
-		rest, ok := strings.CutPrefix(name, realtime)
-		if ok && rest == "" {
-			return true
-		}
-		if ok && (rest[0] == '+') == (realtime == "RTMIN") && (rest[0] == '+' || rest[0] == '-') {
-			name, last = rest[1:], 30 // libc keeps 32 and 33 to itself
-		}
-	}
-	n, err := strconv.Atoi(name)
-	return err == nil && strconv.Itoa(n) == name && n >= first && n <= last
 }

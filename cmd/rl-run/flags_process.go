@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/passwd"
+	"github.com/rl-run/rl-run/launch"
+)
+
+func (f *flags) environment(w *words) error {
+	var fromFiles []string
+	for _, name := range w.envFiles {
+		vars, err := readEnvFile(name)
+		if err != nil {
+			return err
+		}
+		fromFiles = append(fromFiles, vars...)
+	}
+	f.spec.Env = append(fromFiles, f.spec.Env...)
+	for _, kv := range f.spec.Env {
+		if kv == "" || kv[0] == '=' {
+			return fmt.Errorf("-e %q: expected NAME=VALUE or NAME", kv)
+		}
+	}
+	return nil
+}
+
+// readEnvFile reads NAME=VALUE lines; lines that are empty or begin with # are
+// comments.
+func readEnvFile(name string) ([]string, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	text, err := passwd.Read(fd, name)
+	if err != nil {
+		return nil, err
+	}
+	var vars []string
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, "\r\n")
+		if line = strings.TrimLeft(line, " \t"); line != "" && line[0] != '#' {
+			vars = append(vars, line)
+		}
+	}
+	return vars, nil
+}
+
+func (f *flags) refusals(w *words) error {
+	switch {
+	case w.privileged:
+		return &launch.Hinted{
+			Err:  errors.New("--privileged: a container of rl-run has no privileges of the host to give"),
+			Hint: "--cap-add ALL --security-opt seccomp=unconfined --security-opt unmask=ALL gives all that a user namespace has",
+		}
+	case w.fakeRoot:
+		return errors.New("--fake-root: not supported yet")
+	case !w.init:
+		return errors.New("--init=false: not supported yet: the command always runs under an init")
+	}
+	return nil
+}
+
+// process checks the words that only matter later.
+func (f *flags) process(w *words) error {
+	if err := oneOf("explain", f.explain, "", "text", "json", "sh"); err != nil {
+		return err
+	}
+	if err := oneOf("limits", w.limits, "require", "best-effort"); err != nil {
+		return err
+	}
+	if !knownSignal(w.stopSignal) {
+		return fmt.Errorf("--stop-signal %q: no such signal (expected a name like TERM or SIGTERM, or a number from 1 to 64)", w.stopSignal)
+	}
+	return nil
+}
+
+// noNULs refuses what cannot be passed to the kernel. A shell cannot write it.
+func (f *flags) noNULs(w *words) error {
+	s := &f.spec
+	for _, list := range [...][]string{{s.Rootfs, s.Workdir, s.Keep, s.Hostname}, w.volumes, w.mounts, w.tmpfs, w.devices, w.security, w.envFiles, s.Env, s.Command} {
+		for _, v := range list {
+			if strings.IndexByte(v, 0) >= 0 {
+				return fmt.Errorf("start a container: %q has a NUL byte", v)
+			}
+		}
+	}
+	return nil
+}
+
+// knownSignal takes what podman takes: names with or without SIG, in either case,
+// numbers, and real-time signals such as RTMIN+3.
+func knownSignal(name string) bool {
+	name = strings.TrimPrefix(strings.ToUpper(name), "SIG")
+	if unix.SignalNum("SIG"+name) != 0 {
+		return true
+	}
+	first, last := 1, 64
+	for _, realtime := range [...]string{"RTMIN", "RTMAX"} {
+		rest, ok := strings.CutPrefix(name, realtime)
+		if ok && rest == "" {
+			return true
+		}
+		if ok && (rest[0] == '+') == (realtime == "RTMIN") && (rest[0] == '+' || rest[0] == '-') {
+			name, last = rest[1:], 30 // libc keeps 32 and 33 to itself
+		}
+	}
+	n, err := strconv.Atoi(name)
+	return err == nil && strconv.Itoa(n) == name && n >= first && n <= last
+}
