@@ -35,10 +35,10 @@ type row struct {
 func (r row) args(tree string) []string {
 	args := strings.Fields(r.line)
 	for i, a := range args {
-		switch {
-		case a == "''":
+		switch a {
+		case "''":
 			args[i] = ""
-		case a == "TREE":
+		case "TREE":
 			args[i] = tree
 		}
 	}
