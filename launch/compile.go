@@ -103,13 +103,18 @@ func (c *compiler) ids() (err error) {
 		return err
 	}
 	c.Notes = append(c.Notes, c.IDs.Fallbacks...)
+	c.chooseBase()
+	return nil
+}
+
+// chooseBase: the root is set up as 0, or, where that has no id, as the caller.
+func (c *compiler) chooseBase() {
 	if _, ok := c.IDs.Maps.HostUID(0); !ok {
 		c.base[0], _ = c.IDs.Maps.InsideUID(c.host.Caller.UID)
 	}
 	if _, ok := c.IDs.Maps.HostGID(0); !ok {
 		c.base[1], _ = c.IDs.Maps.InsideGID(c.host.Caller.GID)
 	}
-	return nil
 }
 
 func (c *compiler) startInit() error {

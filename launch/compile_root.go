@@ -21,6 +21,9 @@ func (c *compiler) layers() error {
 		return err
 	}
 	c.Form = form
+	if form == rootfs.FormBind {
+		c.parent(plan.ShareTree{Path: c.host.Rootfs.Path}, "its mount points may be in use by others")
+	}
 	if form != rootfs.FormOverlay {
 		return nil
 	}

@@ -78,9 +78,34 @@ func fillLayers(s plan.PrepareLayers, fd int, about string) error {
 	return nil
 }
 
+// shareTree returns the fd that holds the lock; -1 for a tree that cannot be
+// read, in which there is nothing to make either.
+func shareTree(s plan.ShareTree) (lock int, err error) {
+	fd, err := unix.Open(s.Path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EACCES) {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: s.Path, Err: err}
+	}
+	// A container that is just removing its mount points is soon done with it.
+	if err := unix.Flock(fd, unix.LOCK_SH); err != nil {
+		_ = unix.Close(fd)
+		return -1, &fs.PathError{Op: "lock", Path: s.Path, Err: err}
+	}
+	return fd, nil
+}
+
 // removeMountPoint removes a mount point if it is empty; anything else in its
-// place belongs to the user.
-func removeMountPoint(s plan.RemoveMountPoint) error {
+// place belongs to the user. While another container runs in the tree it stays:
+// to remove a directory that is a mount point elsewhere unmounts it there
+// (Linux 4.2, detach_mounts).
+func (c *Container) removeMountPoint(s plan.RemoveMountPoint) error {
+	for _, fd := range c.lock {
+		if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			return errors.New("left there: another container uses the tree")
+		}
+	}
 	return rootfs.RemoveEmpty(s.Rootfs, s.Path, s.Dir)
 }
 
@@ -108,7 +133,7 @@ func InMap(m userns.Maps, path string, paths, argv []string) error {
 	if err != nil {
 		return err
 	}
-	ws, err := RunInMap(r, caller, paths, argv, nil)
+	ws, err := RunInMap(r, caller, paths, argv, nil, -1)
 	if err != nil {
 		return err
 	}

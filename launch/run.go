@@ -135,7 +135,13 @@ func (c *Container) parentStep(s plan.Step) error {
 		c.lock = append(c.lock, lock)
 		return nil
 	case plan.RemoveMountPoint:
-		return removeMountPoint(s)
+		return c.removeMountPoint(s)
+	case plan.ShareTree:
+		lock, err := shareTree(s)
+		if lock >= 0 {
+			c.lock = append(c.lock, lock)
+		}
+		return err
 	case plan.RemoveLayers:
 		return removeLayers(s, c.path)
 	}

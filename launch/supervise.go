@@ -24,7 +24,11 @@ func (c *Container) Supervise(signals int) (int, error) {
 		defer func() { _ = session.Close() }()
 	}
 	relay := c.relay(session)
-	c.forwardUntilEnd(signals, session)
+	forwardUntilEnd(c.Child.PIDFD, signals, func(s unix.Signal) {
+		if session == nil || !session.HandleSignal(s) {
+			c.forward(s)
+		}
+	})
 	var ws unix.WaitStatus
 	_, err = wait4(c.Child.PID, &ws)
 	if session != nil {
@@ -60,10 +64,11 @@ func (c *Container) relay(session *terminal.Session) <-chan struct{} {
 	return done
 }
 
-// forwardUntilEnd returns when init has ended.
-func (c *Container) forwardUntilEnd(signals int, session *terminal.Session) {
+// forwardUntilEnd gives each signal to forward, until the process of the pidfd
+// has ended.
+func forwardUntilEnd(pidfd, signals int, forward func(unix.Signal)) {
 	fds := []unix.PollFd{
-		{Fd: int32(c.Child.PIDFD), Events: unix.POLLIN},
+		{Fd: int32(pidfd), Events: unix.POLLIN},
 		{Fd: int32(signals), Events: unix.POLLIN},
 	}
 	for {
@@ -71,9 +76,7 @@ func (c *Container) forwardUntilEnd(signals int, session *terminal.Session) {
 			return
 		}
 		for s := sigpipe.Read(signals); s != 0; s = sigpipe.Read(signals) {
-			if session == nil || !session.HandleSignal(s) {
-				c.forward(s)
-			}
+			forward(s)
 		}
 		if fds[0].Revents != 0 {
 			return

@@ -13,6 +13,7 @@ import (
 // namespace with id maps, and in nothing else.
 func CompileUnshare(ids userns.Result, caller userns.Caller, paths, argv, env []string, workdir string) plan.Plan {
 	c := &compiler{spec: &Spec{PID: Shared}, host: &Host{Caller: caller}, Start: Start{IDs: ids}}
+	c.chooseBase()
 	_ = c.startInit()
 	_ = c.mapIDs()
 	c.inInit(plan.SetUmask{Mask: 0o022}, "")
@@ -26,14 +27,25 @@ func CompileUnshare(ids userns.Result, caller userns.Caller, paths, argv, env []
 }
 
 // RunInMap runs a program of the host in a user namespace with id maps, and
-// waits for its end.
-func RunInMap(ids userns.Result, caller userns.Caller, paths, argv, env []string) (unix.WaitStatus, error) {
+// waits for its end. Meanwhile it forwards what comes from signals, the fd of
+// sigpipe.Open or -1, but for what a terminal sends: that reaches the program,
+// which is in the caller's process group, by itself.
+func RunInMap(ids userns.Result, caller userns.Caller, paths, argv, env []string, signals int) (unix.WaitStatus, error) {
 	c := &Container{Start: &Start{Plan: CompileUnshare(ids, caller, paths, argv, env, "")}}
 	if err := c.run(); err != nil {
 		c.tearDown()
 		return 0, err
 	}
 	defer c.Child.Close()
+	if signals >= 0 {
+		forwardUntilEnd(c.Child.PIDFD, signals, func(s unix.Signal) {
+			switch s {
+			case unix.SIGINT, unix.SIGQUIT, unix.SIGTSTP, unix.SIGWINCH, unix.SIGCONT:
+			default:
+				_ = unix.PidfdSendSignal(c.Child.PIDFD, s, nil, 0)
+			}
+		})
+	}
 	var ws unix.WaitStatus
 	_, err := wait4(c.Child.PID, &ws)
 	return ws, os.NewSyscallError("wait4", err)

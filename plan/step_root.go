@@ -69,6 +69,10 @@ type ReadOnlyRoot struct{}
 // (pivot_root(2), the notes on pivot_root(".", ".")).
 type PivotRoot struct{}
 
+// ShareTree has the parent hold a shared lock of ROOTFS while the container runs
+// in it, so that none takes away the mount points that another one uses.
+type ShareTree struct{ Path string }
+
 // RemoveMountPoint has the parent remove, after the end, an empty file or
 // directory of ROOTFS that had to be made as a mount point.
 type RemoveMountPoint struct {
@@ -118,6 +122,9 @@ func (ReadOnlyRoot) Kind() Kind { return KindReadOnlyRoot }
 
 // Kind implements Step.
 func (PivotRoot) Kind() Kind { return KindPivot }
+
+// Kind implements Step.
+func (ShareTree) Kind() Kind { return KindLayers }
 
 // Kind implements Step.
 func (RemoveMountPoint) Kind() Kind { return KindCleanup }
@@ -170,6 +177,7 @@ func (OpenRoot) String() string     { return "open the new root" }
 func (s CopyTree) String() string   { return fmt.Sprintf("copy %s to %s", s.Source, s.To) }
 func (ReadOnlyRoot) String() string { return "make the new root read-only" }
 func (PivotRoot) String() string    { return "pivot into the new root, detach the old one" }
+func (s ShareTree) String() string  { return "share " + s.Path + " with other containers" }
 func (s RemoveMountPoint) String() string {
 	return "remove the mount point " + s.Path + " if empty"
 }

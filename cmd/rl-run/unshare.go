@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/sigpipe"
 	"github.com/rl-run/rl-run/launch"
@@ -51,15 +52,19 @@ func unshare(args []string) int {
 			if dir == "" {
 				dir = "."
 			}
-			paths = append(paths, path.Join(dir, argv[0]))
+			// EACCES of a directory would look like that of the command
+			if unix.Access(dir, unix.X_OK) == nil {
+				paths = append(paths, path.Join(dir, argv[0]))
+			}
 		}
 	}
 	// The command shares the caller's terminal and process group: ^C reaches it
 	// by itself, and must not end the wait for it.
-	if _, err := sigpipe.Open(); err != nil {
+	signals, err := sigpipe.Open()
+	if err != nil {
 		return fail(err)
 	}
-	ws, err := launch.RunInMap(ids, caller, paths, argv, os.Environ())
+	ws, err := launch.RunInMap(ids, caller, paths, argv, os.Environ(), signals)
 	switch {
 	case err != nil:
 		return fail(err)

@@ -68,7 +68,8 @@ func (s *Session) resize() {
 	if s.master < 0 {
 		return
 	}
-	if ws, ok := s.Size(); ok {
+	// A terminal that does not know its size leaves the pty the one it has.
+	if ws, ok := s.Size(); ok && ws.Row != 0 && ws.Col != 0 {
 		_ = SetSize(s.master, ws)
 	}
 }
@@ -81,7 +82,7 @@ func (s *Session) redraw() {
 	if s.master < 0 {
 		return
 	}
-	if ws, ok := s.Size(); ok {
+	if ws, ok := s.Size(); ok && ws.Row != 0 && ws.Col != 0 {
 		other := ws
 		other.Ypixel ^= 1
 		_ = SetSize(s.master, other)
