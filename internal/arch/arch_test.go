@@ -147,7 +147,7 @@ func mayNot(from, to string) string {
 
 // What the launcher is made of decides how long its own start takes.
 func TestDependencies(t *testing.T) {
-	cmd := exec.Command(trial.NeedTool(t, "go"), "list", "-mod=readonly", "-deps", "./cmd/rl-run")
+	cmd := exec.Command(trial.NeedTool(t, "go"), "list", "-buildvcs=false", "-deps", "./cmd/rl-run")
 	cmd.Dir, cmd.Env = top, append(os.Environ(), "GOFLAGS=-mod=readonly", "GOPROXY=off", "CGO_ENABLED=0")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
