@@ -140,7 +140,7 @@ func TestTreeWithSubmountsThatLacksAMountPoint(t *testing.T) {
 }
 
 // launched starts a container from this process with facts of the test's own.
-func launched(t *testing.T, s Spec, change func(*Host)) (code int, notes []string) {
+func launched(t *testing.T, s Spec, change func(*Host)) (code int) {
 	t.Helper()
 	stdinOf(t, os.DevNull)
 	h, err := Probe(&s)
@@ -154,14 +154,14 @@ func launched(t *testing.T, s Spec, change func(*Host)) (code int, notes []strin
 	}
 	defer unix.Close(signals[0])
 	defer unix.Close(signals[1])
-	c, err := Launch(&s, &h, nil, plan.Options{}, func(n string) { notes = append(notes, n) })
+	c, err := Launch(&s, &h, nil, plan.Options{}, func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if code, err = c.Supervise(signals[0]); err != nil {
 		t.Fatal(err)
 	}
-	return code, notes
+	return code
 }
 
 // On a kernel whose tmpfs takes no user xattrs the writes go to disk, and are
@@ -179,7 +179,7 @@ func TestLayersOnDisk(t *testing.T) {
 			chmod 0 /opt/d
 			grep ' / / ' /proc/self/mountinfo | grep -q upperdir=disk/upper`},
 	}
-	code, _ := launched(t, spec, func(h *Host) { h.Facts.TmpfsUpper, h.Layers = false, layers })
+	code := launched(t, spec, func(h *Host) { h.Facts.TmpfsUpper, h.Layers = false, layers })
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -229,7 +229,7 @@ func TestUserOfTheTree(t *testing.T) {
 		Rootfs: tree, RootMode: RootEphemeral, Net: NetNone, User: passwd.Spec{User: "root"},
 		Command: []string{"sh", "-c", `[ "$HOME" = /opt ] && [ "$USER" = root ] && exit 7`},
 	}
-	if code, _ := launched(t, spec, func(*Host) {}); code != 7 {
+	if code := launched(t, spec, func(*Host) {}); code != 7 {
 		t.Errorf("exit code %d", code)
 	}
 }

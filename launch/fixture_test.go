@@ -55,8 +55,11 @@ func desktop() Host {
 		},
 		Layers: "/var/tmp/rl-run-1000-4242",
 		Masks: []rootfs.MaskPath{
-			{Path: "/proc/acpi", Dir: true}, {Path: "/proc/kcore"}, {Path: "/proc/keys"},
-			{Path: "/proc/timer_list"}, {Path: "/sys/firmware", Dir: true},
+			{Path: "/proc/acpi", Dir: true},
+			{Path: "/proc/kcore"},
+			{Path: "/proc/keys"},
+			{Path: "/proc/timer_list"},
+			{Path: "/sys/firmware", Dir: true},
 		},
 		Nodes:   slices.Clone(rootfs.Nodes[:]),
 		LastCap: 40,

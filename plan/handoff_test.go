@@ -130,7 +130,7 @@ func TestGoTellsAnEarlierFailure(t *testing.T) {
 
 func TestAKilledInitIsGone(t *testing.T) {
 	leak.Watch(t)
-	p, err := pause(t, Options{}, begin())
+	p, err := pause(t, begin())
 	if err != nil {
 		t.Fatal(err)
 	}

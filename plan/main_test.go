@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -68,12 +69,12 @@ type paused struct {
 func (p *paused) proc(name string) string { return fmt.Sprintf("/proc/%d/%s", p.PID, name) }
 
 // pause runs a plan up to a handoff behind its last step.
-func pause(t *testing.T, o Options, pl Plan) (*paused, error) {
+func pause(t *testing.T, pl Plan) (*paused, error) {
 	t.Helper()
 	marker := len(pl.Entries)
 	pl.Add(Parent, RemoveMountPoint{}, "")
 	pl.Add(Init, Exec{Paths: []string{"/nowhere"}, Argv: []string{"nowhere"}}, "")
-	c, err := Prepare(pl, o)
+	c, err := Prepare(pl, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func pause(t *testing.T, o Options, pl Plan) (*paused, error) {
 // after runs steps and stops behind them.
 func after(t *testing.T, steps ...Step) *paused {
 	t.Helper()
-	p, err := pause(t, Options{}, begin(steps...))
+	p, err := pause(t, begin(steps...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,14 +110,14 @@ func after(t *testing.T, steps ...Step) *paused {
 func failing(t *testing.T, want error, steps ...Step) {
 	t.Helper()
 	pl := begin(steps...)
-	p, err := pause(t, Options{}, pl)
+	p, err := pause(t, pl)
 	checkStepError(t, err, len(pl.Entries)-1, want)
 	_ = p
 }
 
 func wait(pid int) (ws unix.WaitStatus, err error) {
 	for {
-		if _, err = unix.Wait4(pid, &ws, 0, nil); err != unix.EINTR {
+		if _, err = unix.Wait4(pid, &ws, 0, nil); !errors.Is(err, unix.EINTR) {
 			return ws, err
 		}
 	}

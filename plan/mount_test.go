@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,16 @@ import (
 
 	"github.com/rl-run/rl-run/internal/leak"
 )
+
+// mountinfo is what init sees mounted.
+func (p *paused) mountinfo() ([]*mountinfo.Info, error) {
+	f, err := os.Open(p.proc("mountinfo"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return mountinfo.GetMountsFromReader(f, nil)
+}
 
 // tmpfsRoot is an empty new root.
 func tmpfsRoot(steps ...Step) []Step {
@@ -28,7 +39,7 @@ func mounts(t *testing.T, steps ...Step) (*paused, map[string]*mountinfo.Info) {
 func pivoted(t *testing.T, steps ...Step) (*paused, map[string]*mountinfo.Info) {
 	t.Helper()
 	p := after(t, append(steps, PivotRoot{})...)
-	list, err := mountinfo.PidMountInfo(p.PID)
+	list, err := p.mountinfo()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +119,7 @@ const stageSize = 3084 << 10
 func TestStage(t *testing.T) {
 	leak.Watch(t)
 	p := after(t, Stage{Size: stageSize}, StageDir{Name: "a", Mode: 0o2751}, StageDir{Name: "b", Mode: 0o700})
-	list, err := mountinfo.PidMountInfo(p.PID)
+	list, err := p.mountinfo()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +338,7 @@ func TestPropagate(t *testing.T) {
 	leak.Watch(t)
 	for kind, bad := range map[string]string{"private": "master:", "slave": "shared:"} {
 		p := after(t, Propagate{kind})
-		list, err := mountinfo.PidMountInfo(p.PID)
+		list, err := p.mountinfo()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -366,9 +377,10 @@ func TestCopyTree(t *testing.T) {
 	}
 
 	pl := begin(append(stage, CopyTree{From: "lower", To: "root", Source: path, Quiet: true})...)
-	_, err = pause(t, Options{}, pl)
+	_, err = pause(t, pl)
 	checkStepError(t, err, len(pl.Entries)-1, errHelper)
-	if !HelperSpoke(err.(*StepError)) {
+	var failed *StepError
+	if !errors.As(err, &failed) || !HelperSpoke(failed) {
 		t.Error("it is not told that the helper spoke")
 	}
 }

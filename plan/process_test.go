@@ -47,7 +47,7 @@ func TestJoinNet(t *testing.T) {
 	for _, s := range []Step{Unshare{unix.CLONE_NEWNET}, LoopbackUp{}, LetGo{Init}, WaitFor{Init}} {
 		pl.Add(Command, s, "")
 	}
-	p, err := pause(t, Options{}, pl)
+	p, err := pause(t, pl)
 	if err != nil {
 		t.Fatal(err)
 	}

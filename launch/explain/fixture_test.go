@@ -19,6 +19,7 @@ func full(name string) *launch.Start {
 	cmd := func(s plan.Step) { pl.Add(plan.Command, s, "") }
 	ids := []plan.Extent{{Inside: 0, Outside: 100000, Count: 1000}, {Inside: 1000, Outside: 1000, Count: 1}}
 
+	parent(plan.ShareTree{Path: "/home/alice/tree" + name}, "")
 	parent(plan.PrepareLayers{Dir: "/home/alice/kept", Mode: 0o755, About: "rootfs" + name}, "")
 	parent(plan.StartInit{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID}, "the user namespace comes first")
 	in(plan.DieWithParent{})

@@ -55,8 +55,7 @@ func probe(args []string) int {
 }
 
 func errname(err error) string {
-	var errno unix.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[unix.Errno](err); ok {
 		return unix.ErrnoName(errno)
 	}
 	return err.Error()
@@ -294,11 +293,11 @@ func probeProgram(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer program.Close()
-	for _, p := range program.Progs {
-		if p.Type == elf.PT_INTERP {
-			tb.Fatalf("%s is linked dynamically, and cannot be started in a container: CGO_ENABLED=0 go test", name)
-		}
+	if slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+		tb.Errorf("%s is linked dynamically, and cannot be started in a container: CGO_ENABLED=0 go test", name)
+	}
+	if err := program.Close(); err != nil {
+		tb.Error(err)
 	}
 	return name
 }

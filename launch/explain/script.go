@@ -86,11 +86,10 @@ func (w *script) step(n int, a plan.Actor, s plan.Step, why string) error {
 
 // ownAffair reports whether a step changes nothing but the process that takes it.
 func ownAffair(s plan.Step) bool {
-	switch s.Kind() {
-	case plan.KindDieWithParent, plan.KindSetIDs, plan.KindUmask, plan.KindHideMemory, plan.KindSubreaper,
-		plan.KindSession, plan.KindKeyring, plan.KindLimit, plan.KindStdin, plan.KindCloseOnExec, plan.KindSignals,
-		plan.KindBounding, plan.KindKeepCaps, plan.KindCaps, plan.KindAmbient, plan.KindNoNewPrivs,
-		plan.KindSeccomp, plan.KindExecInit:
+	switch s.(type) {
+	case plan.DieWithParent, plan.SetIDs, plan.SetUmask, plan.HideMemory, plan.Subreaper, plan.NewSession, plan.NewKeyring,
+		plan.SetLimit, plan.NullStdin, plan.CloseOnExec, plan.ResetSignals, plan.DropBounding, plan.KeepCaps, plan.SetCaps,
+		plan.RaiseAmbient, plan.NoNewPrivs, plan.Seccomp, plan.ExecInit:
 		return true
 	}
 	return false
@@ -99,6 +98,9 @@ func ownAffair(s plan.Step) bool {
 // block writes the commands of a step: a function for each type.
 func (w *script) block(s plan.Step) error {
 	switch s := s.(type) {
+	case plan.ShareTree:
+		w.remark("left out: the lock that tells other containers of rl-run that the tree is in use")
+		w.run(":")
 	case plan.PrepareLayers:
 		w.prepareLayers(s)
 	case plan.StartInit:

@@ -53,16 +53,14 @@ func (w *script) lastShell() string {
 
 // cleanup is what is done outside after the end.
 func (w *script) cleanup() string {
-	text := "cleanup() {\n\trm \"$dir/up\" \"$dir/down\"\n\trmdir \"$dir/stage\" \"$dir\"\n"
+	var b strings.Builder
+	b.WriteString("cleanup() {\n\trm \"$dir/up\" \"$dir/down\"\n\trmdir \"$dir/stage\" \"$dir\"\n")
 	for _, p := range w.parts {
-		if p.place == afterwards {
-			if p.body.Len() > 0 {
-				text += "\n"
-			}
-			text += p.body.String()
+		if p.place == afterwards && p.body.Len() > 0 {
+			b.WriteString("\n" + p.body.String())
 		}
 	}
-	return text + "}\n"
+	return b.String() + "}\n"
 }
 
 // outside is the half of the script that stays outside, beside the container.

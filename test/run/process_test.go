@@ -144,3 +144,20 @@ func TestProvidedFiles(t *testing.T) {
 		trial.Run(t, append(c, trial.Tree(t, "busybox"), "true")...).Fails(t, 125, c[0])
 	}
 }
+
+// A caller without stdin, stdout or stderr: none of the launcher's own descriptors may
+// get their numbers.
+func TestClosedStreams(t *testing.T) {
+	tree := begin(t)
+	run := trial.Bin(t, "rl-run")
+	dir := t.TempDir()
+	for _, closed := range []string{"<&-", ">&-", "2>&-", "<&- >&- 2>&-"} {
+		text := `exec "$@" ` + closed
+		c := trial.Command{Path: "/bin/sh", Args: append([]string{"-c", text, "sh", run},
+			script([]string{"-v", dir + ":/bound"}, tree, "ls -l /proc/$$/fd >/bound/fds; exit 7")...)}
+		if code := c.Run(t).Code; code != 7 {
+			t.Errorf("%s: exit code %d", closed, code)
+		}
+		lacks(t, closed, read(t, dir+"/fds"), "socket:", "memfd:", "anon_inode:")
+	}
+}

@@ -286,3 +286,26 @@ func TestUnconfinedNeedsOwnTerminal(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// In a shell of the host, with -t=false: ^Z stops rl-run as any job, and fg goes on.
+func TestJobOfTheCallersShell(t *testing.T) {
+	tree := begin(t)
+	p := trial.OpenPTY(t)
+	before := p.Termios()
+	p.Start(trial.Command{Path: "/bin/bash", Args: []string{"--norc", "--noprofile", "-i"}, Env: []string{"PS1=host> ", "INPUTRC=/dev/null"}})
+	p.Expect("host> ")
+	p.Send(trial.Bin(t, "rl-run") + " --quiet -t=false " + tree + " sh -c 'echo r\"\"eady; sleep 1; echo e\"\"nd'\r")
+	p.Expect("\nready")
+	time.Sleep(50 * time.Millisecond)
+	p.Send("\x1a")
+	p.Expect("Stopped")
+	p.Expect("host> ")
+	p.Send("fg\r")
+	p.Expect("\nend")
+	p.Expect("host> ")
+	p.Send("exit 3\r")
+	if code := p.Wait(); code != 3 {
+		t.Errorf("exit code %d", code)
+	}
+	unchanged(t, p, before)
+}
