@@ -86,7 +86,7 @@ func TestOtherArchitecture(t *testing.T) {
 				return
 			}
 			errno := uint32(errUnwanted)
-			if e, ok := want.(unix.Errno); ok {
+			if e, ok := errors.AsType[unix.Errno](want); ok {
 				errno = uint32(e)
 			}
 			var expected [8]byte
@@ -140,7 +140,10 @@ func interpreterRole() error {
 			return err
 		}
 		ws, err := wait(c.PID)
-		return fmt.Errorf("status %#x, %v", ws, err)
+		if err == nil && ws != 0 {
+			err = fmt.Errorf("status %#x", ws)
+		}
+		return err
 	}
 	c.machine.control = 3
 	if err := cloneReturnsZero(); err != nil {
@@ -161,11 +164,15 @@ func cloneReturnsZero() error {
 	if runtime.GOARCH == "arm64" {
 		call, zero = []byte{0x01, 0x00, 0x00, 0xd4}, []byte{0xe0, 0x03, 0x1f, 0xaa} // SVC; MOVD ZR, R0
 	}
-	f, err := elf.Open("/proc/self/exe")
+	exe, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer exe.Close()
+	f, err := elf.NewFile(exe)
+	if err != nil {
+		return err
+	}
 	symbols, err := f.Symbols()
 	if err != nil {
 		return err

@@ -44,6 +44,19 @@ func grow(t *testing.T, names ...string) string {
 // plainUser reports whether the kernel holds the caller to file modes.
 func plainUser() bool { return os.Geteuid() != 0 }
 
+// shut changes the mode of a directory for the time of a test.
+func shut(t *testing.T, dir string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(dir, mode); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func looked(t *testing.T, path, term string) Tree {
 	t.Helper()
 	tree, fd, err := Look(path, term)
@@ -153,10 +166,7 @@ func TestLookRefuses(t *testing.T) {
 		return
 	}
 	for _, dir := range []string{"/closed", "/locked"} {
-		if err := os.Chmod(top+dir, 0); err != nil {
-			t.Fatal(err)
-		}
-		defer os.Chmod(top+dir, 0o755)
+		shut(t, top+dir, 0)
 		if _, _, err := Look(top+dir, ""); !errors.Is(err, unix.EACCES) {
 			t.Errorf("%s, mode 0: %v", dir, err)
 		}
@@ -258,10 +268,7 @@ func TestLookTargetInAClosedDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if err := os.Chmod(top+"/closed", 0); err != nil {
-		t.Fatal(err)
-	}
-	defer os.Chmod(top+"/closed", 0o755)
+	shut(t, top+"/closed", 0)
 	if got, err := LookTarget(fd, top, "/closed/dir"); err != nil || !got.Exists {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -335,10 +342,7 @@ func TestRemoveEmpty(t *testing.T) {
 	}
 	if plainUser() {
 		top := grow(t, "tree/d/")
-		if err := os.Chmod(top+"/tree", 0o555); err != nil {
-			t.Fatal(err)
-		}
-		defer os.Chmod(top+"/tree", 0o755)
+		shut(t, top+"/tree", 0o555)
 		if err := RemoveEmpty(top+"/tree", "/d", true); !errors.Is(err, unix.EACCES) {
 			t.Errorf("in a tree that cannot be written: %v", err)
 		}
