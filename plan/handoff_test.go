@@ -39,6 +39,8 @@ func started(t *testing.T, pl Plan) *Child {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
 	if err := c.Start(); err != nil {
 		c.Close()
 		t.Fatal(err)

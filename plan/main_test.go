@@ -78,6 +78,8 @@ func pause(t *testing.T, pl Plan) (*paused, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
 	if err := c.Start(); err != nil {
 		c.Close()
 		t.Fatal(err)
