@@ -288,9 +288,10 @@ func (c *compiler) mounts() error {
 			c.inInit(plan.Mount{Type: "tmpfs", Target: m.Target, Flags: flags, Data: tmpfsData(m)}, m.Flag())
 		case mountspec.Device:
 			src := c.host.Sources[m.Source]
-			c.mountPoint(m.Target, false)
 			if c.inside(m.Target) {
 				c.inInit(plan.MakeFile{Path: m.Target}, "mount point")
+			} else {
+				c.mountPoint(m.Target, false)
 			}
 			c.inInit(plan.Bind{Source: src.Path, Target: m.Target, Dev: src.Dev, Ino: src.Ino}, m.Flag())
 		}

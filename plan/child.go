@@ -36,8 +36,8 @@ type Child struct {
 var ErrGone = errors.New("init ended unexpectedly")
 
 // Prepare lowers the children's steps of a plan. Nothing is started yet.
-func Prepare(pl Plan, o Options) (c *Child, err error) {
-	c = &Child{plan: pl, PIDFD: -1, Terminal: -1}
+func Prepare(pl Plan, o Options) (_ *Child, err error) {
+	c := &Child{plan: pl, PIDFD: -1, Terminal: -1}
 	c.image, c.control, c.theirs, c.pidEvent, c.toCmd, c.toInit = o.Image, -1, -1, -1, -1, -1
 	defer func() {
 		if err != nil {
@@ -111,7 +111,7 @@ func sigmask(how int, set, old *uint64) error {
 // Go lets init go on behind a handoff.
 func (c *Child) Go() error {
 	_, err := unix.SendmsgN(c.theirs, []byte{1}, nil, nil, unix.MSG_NOSIGNAL)
-	if errors.Is(err, unix.EPIPE) {
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
 		// it failed before; what it reported says more
 		if err := c.Running(); err != nil {
 			return err

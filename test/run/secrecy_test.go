@@ -144,6 +144,12 @@ func holdInit(t *testing.T, tree string, options []string, n int) bool {
 		t.Fatal(os.NewSyscallError("kill", err))
 	}
 	defer func() { _ = unix.Kill(init, unix.SIGCONT) }()
+	for range 1000 { // the stop takes effect when init is next on its way out of the kernel
+		if processState(t, init) == "T" {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
 	go func() {
 		for {
 			if _, err := notes.Read(buf); err != nil {

@@ -295,7 +295,7 @@ func TestJobOfTheCallersShell(t *testing.T) {
 	p.Start(trial.Command{Path: "/bin/bash", Args: []string{"--norc", "--noprofile", "-i"}, Env: []string{"PS1=host> ", "INPUTRC=/dev/null"}})
 	p.Expect("host> ")
 	p.Send(trial.Bin(t, "rl-run") + " --quiet -t=false " + tree + " sh -c 'echo r\"\"eady; sleep 1; echo e\"\"nd'\r")
-	p.Expect("\nready")
+	p.Expect("ready\r\n")
 	time.Sleep(50 * time.Millisecond)
 	p.Send("\x1a")
 	p.Expect("Stopped")
