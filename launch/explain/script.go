@@ -58,6 +58,7 @@ type script struct {
 	tools   map[string]bool // programs that must be there
 
 	parted     bool // the plan has started the command: what init does to itself concerns it no more
+	shared     bool // fd 8 holds the lock of ROOTFS
 	armed      bool // the last setpriv arms PDEATHSIG
 	keepGroups bool // the map is of a single id
 	into       word // the directory of the command
@@ -99,8 +100,7 @@ func ownAffair(s plan.Step) bool {
 func (w *script) block(s plan.Step) error {
 	switch s := s.(type) {
 	case plan.ShareTree:
-		w.remark("left out: the lock that tells other containers of rl-run that the tree is in use")
-		w.run(":")
+		w.shareTree(s)
 	case plan.PrepareLayers:
 		w.prepareLayers(s)
 	case plan.StartInit:

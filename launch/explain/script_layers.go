@@ -40,15 +40,32 @@ func (w *script) prepareLayers(s plan.PrepareLayers) {
 	}
 }
 
-// removeMountPoint removes what had to be made in ROOTFS, if it is empty.
+// shareTree holds a lock of ROOTFS as rl-run does: to remove a directory that is a
+// mount point in another container unmounts it there.
+func (w *script) shareTree(s plan.ShareTree) {
+	w.need("flock")
+	w.shared = true
+	w.remark("(the lock goes with the end of this script)")
+	w.run("if [ -r", quote(s.Path), "]; then")
+	w.run("\texec 8<" + quote(s.Path))
+	w.run("\tflock --shared 8")
+	w.run("fi")
+}
+
+// removeMountPoint removes what had to be made in ROOTFS, if it is empty and no
+// other container uses the tree.
 func (w *script) removeMountPoint(s plan.RemoveMountPoint) {
 	w.run("root=" + quote(s.Rootfs))
 	name := w.parent(s.Path)
+	alone := word("")
+	if w.shared {
+		alone = "flock --exclusive --nonblock 8 && "
+	}
 	if s.Dir {
-		w.run("[ -L", name, "] || rmdir --", name, "2>/dev/null || :")
+		w.run("[ -L", name, "] || { "+alone+"rmdir --", name, "2>/dev/null; }")
 		return
 	}
-	w.run("[ -L", name, "] || [ ! -f", name, "] || [ -s", name, "] || rm -f --", name)
+	w.run("[ -L", name, "] || [ ! -f", name, "] || [ -s", name, "] || { "+alone+"rm -f --", name+"; }")
 }
 
 // removeLayers deletes layers that were made for one container. Their files may

@@ -58,7 +58,7 @@ func (w *script) enter(i int, e plan.Entry) {
 	default:
 		if e.Actor == plan.Parent {
 			where = before
-			if w.at != nil {
+			if w.has(starting) {
 				where = mapping
 			}
 		}

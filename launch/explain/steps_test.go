@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -59,7 +60,7 @@ var unseen = map[string]string{
 	"JoinNet":       "brings two processes together, which a script does the work of in one",
 	"OpenRoot":      "only keeps a handle for the steps behind it",
 	"OpenNull":      "only checks what the masks are made of",
-	"ShareTree":     "tells other containers of rl-run that the tree is in use, and changes nothing in this one",
+	"ShareTree":     "shows when another container uses the tree, and changes nothing in this one",
 	"HideMemory":    "protects the launcher's memory, which a script has not in the container",
 	"Subreaper":     "is about init, which a script leaves out",
 	"ExecInit":      "is about init, which a script leaves out",
@@ -193,6 +194,34 @@ func TestScriptCleansUp(t *testing.T) {
 				t.Errorf("ROOTFS has changed: %s", d)
 			}
 		})
+	}
+}
+
+// While another container uses the tree its mount points stay, as with rl-run.
+func TestScriptSharesItsTree(t *testing.T) {
+	watch(t)
+	b := writable(t)
+	other, err := os.Open(b.rootfs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	made := filepath.Join(b.rootfs, "made")
+	script := said(t, b.compile(t))
+	for _, shared := range []bool{true, false} {
+		how := unix.LOCK_UN
+		if shared {
+			how = unix.LOCK_SH
+		}
+		if err := unix.Flock(int(other.Fd()), how); err != nil {
+			t.Fatal(err)
+		}
+		if v := b.byScript(t, script); v["no view"] != "" {
+			t.Fatal(v)
+		}
+		if _, err := os.Stat(made); (err == nil) != shared {
+			t.Errorf("used by another container: %v; the mount point: %v", shared, err)
+		}
 	}
 }
 

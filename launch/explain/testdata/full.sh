@@ -96,11 +96,14 @@ exec "$@" 3<&- 4>&-'
 
 prepare() {
 	# step 1 parent: share /home/alice/tree/x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n with other containers
-	# left out: the lock that tells other containers of rl-run that the tree is in use
-	:
-}
+	# (the lock goes with the end of this script)
+	if [ -r '/home/alice/tree/x'\''y
+$(touch /tmp/z)	[31m\ÿ -n' ]; then
+		exec 8<'/home/alice/tree/x'\''y
+$(touch /tmp/z)	[31m\ÿ -n'
+		flock --shared 8
+	fi
 
-map() {
 	# step 2 parent: prepare layers in /home/alice/kept
 	[ -d /home/alice/kept ] || mkdir -m 0700 -- /home/alice/kept
 	[ -e /home/alice/kept/rl-run.layers ] || [ -z "$(ls -A -- /home/alice/kept)" ] ||
@@ -420,14 +423,14 @@ cleanup() {
 	# (after the end)
 	root=/home/alice/tree
 	inside /
-	[ -L "$at/tmp" ] || rmdir -- "$at/tmp" 2>/dev/null || :
+	[ -L "$at/tmp" ] || { flock --exclusive --nonblock 8 && rmdir -- "$at/tmp" 2>/dev/null; }
 
 	# step 67 parent: remove the mount point /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n if empty
 	# (after the end)
 	root=/home/alice/tree
 	inside '/x'\''y
 $(touch /tmp'
-	[ -L "$at/"'z)	[31m\ÿ -n' ] || [ ! -f "$at/"'z)	[31m\ÿ -n' ] || [ -s "$at/"'z)	[31m\ÿ -n' ] || rm -f -- "$at/"'z)	[31m\ÿ -n'
+	[ -L "$at/"'z)	[31m\ÿ -n' ] || [ ! -f "$at/"'z)	[31m\ÿ -n' ] || [ -s "$at/"'z)	[31m\ÿ -n' ] || { flock --exclusive --nonblock 8 && rm -f -- "$at/"'z)	[31m\ÿ -n'; }
 
 	# step 68 parent: remove /var/tmp/rl-run-1000-42
 	# (after the end)
