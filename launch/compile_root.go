@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -206,6 +207,19 @@ func (c *compiler) mountPoint(p string, dir bool) {
 	c.add(steps)
 }
 
+// ownMountPoint makes a file on a filesystem of the container's own, whatever
+// ROOTFS has at that path.
+func (c *compiler) ownMountPoint(p string) {
+	var dirs []string
+	for dir := path.Dir(p); path.Dir(dir) != "/" && dir != "/"; dir = path.Dir(dir) {
+		dirs = append(dirs, dir)
+	}
+	for _, dir := range slices.Backward(dirs) {
+		c.inInit(plan.MakeDir{Path: dir, Mode: 0o755}, "mount point")
+	}
+	c.inInit(plan.MakeFile{Path: p}, "mount point")
+}
+
 func (c *compiler) proc() error {
 	h := c.host
 	switch {
@@ -274,8 +288,10 @@ func (c *compiler) mounts() error {
 			if t := c.host.Targets[m.Target]; t.Exists && t.Dir != src.Dir && !c.inside(m.Target) {
 				return fmt.Errorf("mount %s on %s: both must be directories, or both files", m.Source, m.Target)
 			}
-			c.inInit(plan.Bind{Source: src.Path, Target: m.Target, Dev: src.Dev, Ino: src.Ino,
-				Recursive: !m.NonRecursive, Attr: attr, Slave: m.Propagation != mountspec.Private}, m.Flag())
+			c.inInit(plan.Bind{
+				Source: src.Path, Target: m.Target, Dev: src.Dev, Ino: src.Ino,
+				Recursive: !m.NonRecursive, Attr: attr, Slave: m.Propagation != mountspec.Private,
+			}, m.Flag())
 		case mountspec.Tmpfs:
 			c.mountPoint(m.Target, true)
 			flags := uint64(unix.MS_NOSUID | unix.MS_NODEV)
@@ -289,7 +305,7 @@ func (c *compiler) mounts() error {
 		case mountspec.Device:
 			src := c.host.Sources[m.Source]
 			if c.inside(m.Target) {
-				c.inInit(plan.MakeFile{Path: m.Target}, "mount point")
+				c.ownMountPoint(m.Target)
 			} else {
 				c.mountPoint(m.Target, false)
 			}
