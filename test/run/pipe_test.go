@@ -40,8 +40,10 @@ func TestStreamsAreTheCallers(t *testing.T) {
 	want(t, "stdout", r.OK(t), "in\x00\r\n\x04\x1aout")
 	want(t, "stderr", r.Stderr, "err\n")
 	var late strings.Builder
-	r = trial.Command{Args: []string{"--quiet", "-i=false", tree, "sh", "-c", "cat; stat -L -c %t:%T /proc/self/fd/0"},
-		Stdin: trial.StdinText("not for the container"), Stdout: &late}.Run(t)
+	r = trial.Command{
+		Args:  []string{"--quiet", "-i=false", tree, "sh", "-c", "cat; stat -L -c %t:%T /proc/self/fd/0"},
+		Stdin: trial.StdinText("not for the container"), Stdout: &late,
+	}.Run(t)
 	if r.Code != 0 {
 		t.Errorf("exit code %d", r.Code)
 	}

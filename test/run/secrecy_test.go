@@ -55,10 +55,10 @@ func TestNothingOfTheLauncherInARace(t *testing.T) {
 	defer close(stop)
 	for range 2 {
 		go func() {
-			for {
+			for busy := true; busy; {
 				select {
 				case <-stop:
-					return
+					busy = false
 				default:
 				}
 			}

@@ -102,8 +102,10 @@ func TestWindowSize(t *testing.T) {
 	p := trial.OpenPTY(t)
 	before := p.Termios()
 	p.Resize(33, 101)
-	p.Start(trial.Command{Args: []string{"--quiet", tree, "sh", "-c",
-		`stty size; trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done`}})
+	p.Start(trial.Command{Args: []string{
+		"--quiet", tree, "sh", "-c",
+		`stty size; trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done`,
+	}})
 	p.Expect("33 101")
 	p.Expect("ready")
 	p.Resize(50, 132)
@@ -130,10 +132,14 @@ func TestWindowWithoutSize(t *testing.T) {
 func TestTerminalIsTheContainersOwn(t *testing.T) {
 	tree := begin(t)
 	p := trial.OpenPTY(t)
-	p.Start(trial.Command{Args: []string{"--quiet", tree, "sh", "-c",
-		`tty; stat -c %u:%g:%a $(tty); echo TERM=$TERM; awk '{ print "ids", $1 == $5, $1 == $6, $7 != 0, $8 == $1 }' /proc/$$/stat
-		 for f in 0 1 2; do readlink /proc/$$/fd/$f; done`},
-		Env: []string{"TERM=no-such-terminal"}})
+	p.Start(trial.Command{
+		Args: []string{
+			"--quiet", tree, "sh", "-c",
+			`tty; stat -c %u:%g:%a $(tty); echo TERM=$TERM; awk '{ print "ids", $1 == $5, $1 == $6, $7 != 0, $8 == $1 }' /proc/$$/stat
+		 for f in 0 1 2; do readlink /proc/$$/fd/$f; done`,
+		},
+		Env: []string{"TERM=no-such-terminal"},
+	})
 	p.Expect("/dev/pts/0\r\n0:5:620\r\nTERM=xterm\r\nids 1 1 1 1\r\n/dev/pts/0\r\n/dev/pts/0\r\n/dev/pts/0\r\n")
 	if code := p.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
@@ -301,7 +307,7 @@ func TestJobOfTheCallersShell(t *testing.T) {
 	p.Expect("Stopped")
 	p.Expect("host> ")
 	p.Send("fg\r")
-	p.Expect("\nend")
+	p.Expect("end\r\n")
 	p.Expect("host> ")
 	p.Send("exit 3\r")
 	if code := p.Wait(); code != 3 {
