@@ -185,3 +185,46 @@ func TestPasswdOnLink(t *testing.T) {
 	link(t, dir+"/passwd", tree+"/etc/passwd")
 	lacks(t, "environment", trial.Run(t, "--quiet", tree, "env").OK(t), "stolen")
 }
+
+// A rename anywhere on the machine makes the kernel give up the lookup of a path with ".." in
+// it, where that must not leave a root (openat2(2), EAGAIN). A start is not to fail for that.
+func TestRenamesElsewhere(t *testing.T) {
+	begin(t)
+	tree, dir := trial.NewTree(t), t.TempDir()
+	write(t, tree+"/run/resolv.conf", "")
+	link(t, "../run/../run/../run/resolv.conf", tree+"/etc/resolv.conf")
+	write(t, dir+"/a", "")
+	stop, stopped := make(chan struct{}), make(chan error)
+	go func() {
+		for busy := true; busy; {
+			select {
+			case <-stop:
+				busy = false
+			default:
+			}
+			err := os.Rename(dir+"/a", dir+"/b")
+			if err == nil {
+				err = os.Rename(dir+"/b", dir+"/a")
+			}
+			if err != nil {
+				stopped <- err
+				return
+			}
+		}
+		stopped <- nil
+	}()
+	failed := 0
+	for range 50 {
+		if r := trial.Run(t, "--quiet", tree, "true"); r.Code != 0 {
+			failed++
+			t.Log(r.Stderr)
+		}
+	}
+	close(stop)
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	if failed > 0 {
+		t.Errorf("%d of 50 starts failed", failed)
+	}
+}
