@@ -88,7 +88,7 @@ func (o *op) wants(n int64) { o.kind, o.want = kindWant, n }
 const opSize = int32(unsafe.Sizeof(op{}))
 
 // skips lets the op be followed by the one n behind the next when it fails with
-// one of the errnos; n = 0 ignores them.
+// one of the errnos; n = 0 ignores them, n = -1 tries again.
 func (o *op) skips(n int, errnos ...unix.Errno) *op {
 	o.mask1, o.jump1 = errnoMask(errnos), int32(n+1)*opSize
 	return o
@@ -133,8 +133,11 @@ func (p *program) openIn(path string, flags uint64) arg {
 
 func (p *program) openInCall(path string, flags uint64) *op {
 	const in = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
-	return p.call(unix.SYS_OPENAT2, at(p.memory.root), p.str(path), p.openHow(flags, 0, in),
+	o := p.call(unix.SYS_OPENAT2, at(p.memory.root), p.str(path), p.openHow(flags, 0, in),
 		lit(unsafe.Sizeof(unix.OpenHow{})))
+	// a rename somewhere made the kernel unsure where ".." had led: once more
+	o.orSkips(-1, unix.EAGAIN)
+	return o
 }
 
 // moveTo attaches the detached mount m to the place that fd is open on, and

@@ -106,11 +106,19 @@ func isEmpty(path string) (bool, error) {
 }
 
 // openIn opens a path below root, which no link can lead out of.
-func openIn(root int, path string, flags uint64) (int, error) {
-	return unix.Openat2(root, path, &unix.OpenHow{
+func openIn(root int, path string, flags uint64) (fd int, err error) {
+	how := unix.OpenHow{
 		Flags:   flags | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	}
+	// EAGAIN: a rename somewhere made the kernel unsure where ".." had led. A file
+	// under a lease gives it too (fcntl(2)), and may for long: not for ever, then.
+	for range 10000 {
+		if fd, err = unix.Openat2(root, path, &how); !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	return fd, err
 }
 
 func has(root int, path string) bool {
