@@ -3,41 +3,17 @@
 package pid1
 
 import (
-	"debug/elf"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
+
+	"github.com/rl-run/rl-run/internal/static/statictest"
 )
 
-// TestOtherArchitecture builds the image of the other architecture with that architecture's own compiler, linker and
-// code, and runs it under qemu-user. That is a child of the test, not process 1; the emulator keeps the signals 32, 33
-// and 64 for itself, so that a parent's death cannot be told there.
+// TestOtherArchitecture runs the image of the other architecture under qemu-user. That is a child of the test, not
+// process 1; the emulator keeps the signals 32, 33 and 64 for itself, so that a parent's death cannot be told there.
 func TestOtherArchitecture(t *testing.T) {
-	arch, emulator, machine := "arm64", "qemu-aarch64", elf.EM_AARCH64
-	if runtime.GOARCH == "arm64" {
-		arch, emulator, machine = "amd64", "qemu-x86_64", elf.EM_X86_64
-	}
-	goTool := needGo(t)
-	qemu, err := exec.LookPath(emulator)
-	if err != nil {
-		qemu, err = exec.LookPath(emulator + "-static")
-	}
-	if err != nil {
-		missing(t, "no "+emulator+" (Debian: qemu-user-static)")
-	}
-	dir := t.TempDir()
-	dump, path := filepath.Join(dir, "dump"), filepath.Join(dir, "init")
-	run(t, arch, goTool, "build", "-buildvcs=false", "-o", dump, "./testdata/dump")
-	image := []byte(run(t, arch, qemu, dump))
-	checkImage(t, image, machine)
-	if err := os.WriteFile(path, image, 0o700); err != nil {
-		t.Fatal(err)
-	}
-
-	o := initOptions{qemu: qemu, image: path}
+	qemu, image := statictest.Emulated(t, "pid1")
+	o := initOptions{qemu: qemu, image: image}
 	t.Run("exit status", func(t *testing.T) {
 		for script, want := range map[string]int{
 			"exit 0": 0, "exit 7": 7, "exit 255": 255, "kill -9 $$": 137, "kill -15 $$": 143, "sleep 0.3; exit 8": 8,

@@ -327,12 +327,3 @@ func onlyChild(t *testing.T, init int) int {
 	eventually(t, "sleep", func() bool { return status(t, pids[0], "Name") == "sleep" })
 	return pids[0]
 }
-
-// missing skips a test for want of a tool, or fails it where nothing may be skipped.
-func missing(t *testing.T, reason string) {
-	t.Helper()
-	if os.Getenv("RLRUN_NO_SKIP") != "" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
-}
