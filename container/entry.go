@@ -1,0 +1,236 @@
+package container
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Names of the files of a container. While one is replaced there is one with a ~ behind its name, too.
+const (
+	stateFile  = "state.json"
+	configFile = "config.json"
+	filterFile = "filter"
+	exitFile   = "exit"
+)
+
+// Entry is a container on disk, by the directory that it had when it was opened: what another container of the same
+// name does later does not show.
+type Entry struct {
+	Name   string
+	State  State
+	Status Status
+	Exit   Exit  // of status Exited
+	Damage error // of status Damaged: what is wrong with it
+
+	store  *Store
+	dir    int    // -1 where it is no directory
+	path   string // for messages
+	ended  bool   // whoever would remove it is gone
+	exitFD int
+
+	written map[string][]byte // by the launcher, in case the directory vanishes
+}
+
+// open opens an entry in the directory c and looks at its status.
+func (s *Store) open(c int, path, name string) (*Entry, error) {
+	e := &Entry{Name: name, store: s, path: path + "/" + name, dir: -1, exitFD: -1}
+	dir, err := openat(c, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOMEM):
+		return nil, err
+	case err != nil:
+		e.Status, e.Damage = Damaged, err
+		return e, nil
+	}
+	e.dir = dir
+	if err := e.Refresh(); err != nil {
+		e.Close()
+		return nil, err
+	}
+	if e.Status == Damaged && !e.current(c) {
+		e.Close() // it is being deleted
+		return nil, unix.ENOENT
+	}
+	return e, nil
+}
+
+// Refresh reads the state and looks at the container again. The error is of the machine, as when file descriptors
+// have run out; what is wrong with the state is the entry's Damage.
+func (e *Entry) Refresh() error {
+	if e.dir < 0 {
+		return nil
+	}
+	e.Damage, e.State, e.Exit, e.ended = nil, State{}, Exit{}, false
+	text, err := readFile(e.dir, stateFile)
+	if err == nil {
+		err = json.Unmarshal(text, &e.State)
+	}
+	if err != nil {
+		e.Status, e.Damage = Damaged, fmt.Errorf("read %s/%s: %w", e.path, stateFile, leaf(err))
+		return nil
+	}
+	return e.look()
+}
+
+// leaf leaves out the name that the message has already.
+func leaf(err error) error {
+	var of *os.PathError
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
+}
+
+// current reports whether the directory still has the entry's name.
+func (e *Entry) current(c int) bool {
+	var have, want unix.Stat_t
+	if unix.Fstatat(c, e.Name, &have, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		return false
+	}
+	if e.dir < 0 {
+		return have.Mode&unix.S_IFMT != unix.S_IFDIR
+	}
+	return unix.Fstat(e.dir, &want) == nil && have.Dev == want.Dev && have.Ino == want.Ino
+}
+
+// Config reads what the container was started with. The error names the file.
+func (e *Entry) Config() (*Config, error) {
+	var c Config
+	text, err := readFile(e.dir, configFile)
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s/%s: %w", e.path, configFile, leaf(err))
+	}
+	return &c, nil
+}
+
+// Filter reads the seccomp filter, an array of struct sock_filter; nil where there is none. The error names the file.
+func (e *Entry) Filter() ([]byte, error) {
+	text, err := readFile(e.dir, filterFile)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read %s/%s: %w", e.path, filterFile, leaf(err))
+	case len(text) == 0 || len(text)%8 != 0:
+		return nil, fmt.Errorf("read %s/%s: %d bytes are no filter", e.path, filterFile, len(text))
+	}
+	return text, nil
+}
+
+// WriteConfig, WriteState and WriteFilter are for the launcher that has reserved the name. Each replaces its file at
+// once: a reader sees the old or the new one, and after an error, an *os.PathError as of a full disk, the old one
+// stays. When the directory has vanished it is made again with all that was written before.
+func (e *Entry) WriteConfig(c *Config) error { return e.writeJSON(configFile, c) }
+
+// WriteState is like WriteConfig. Owner and Detached are those of the reservation where they are zero.
+func (e *Entry) WriteState(s *State) error {
+	if s.Owner == (Ref{}) {
+		s.Owner, s.Detached = e.State.Owner, s.Detached || e.State.Detached
+	}
+	if err := e.writeJSON(stateFile, s); err != nil {
+		return err
+	}
+	e.State = *s
+	return nil
+}
+
+// WriteFilter is like WriteConfig.
+func (e *Entry) WriteFilter(filter []byte) error { return e.write(filterFile, filter) }
+
+func (e *Entry) writeJSON(name string, v any) error {
+	text, err := encode(v)
+	if err != nil {
+		return err
+	}
+	return e.write(name, text)
+}
+
+// encode writes for people, too.
+func encode(v any) ([]byte, error) {
+	text, err := json.MarshalIndent(v, "", "\t")
+	return append(text, '\n'), err
+}
+
+func (e *Entry) write(name string, text []byte) error {
+	err := replaceFile(e.dir, name, text)
+	if errors.Is(err, unix.ENOENT) && e.written != nil && e.vanished() {
+		e.written[name] = text
+		err = e.enter()
+	}
+	var of *os.PathError
+	if errors.As(err, &of) {
+		of.Path = e.path + "/" + name
+	}
+	if err == nil && e.written != nil {
+		e.written[name] = text
+	}
+	return err
+}
+
+// vanished reports whether the directory was deleted.
+func (e *Entry) vanished() bool {
+	var st unix.Stat_t
+	return unix.Fstat(e.dir, &st) == nil && st.Nlink == 0
+}
+
+// DirFD is the directory's file descriptor, close-on-exec, which stays the entry's: for the keeper, which makes the
+// log in it.
+func (e *Entry) DirFD() int { return e.dir }
+
+// ExitFile opens the file exit to be written in place, close-on-exec. It is the caller's to close.
+func (e *Entry) ExitFile() (int, error) {
+	return openat(e.dir, exitFile, unix.O_RDWR|unix.O_NOFOLLOW, 0)
+}
+
+// WriteExit says how the container ended: what the keeper does for one that is detached, the launcher does for others,
+// before it calls Remove. The error is an *os.PathError.
+func (e *Entry) WriteExit(x Exit) error {
+	fd, err := e.ExitFile()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Pwrite(fd, x.Text(), 0); err != nil {
+		return &os.PathError{Op: "write", Path: e.path + "/" + exitFile, Err: err}
+	}
+	return nil
+}
+
+// Remove deletes the entry, whatever its status: its name is free at once. It is no error if it is gone already.
+func (e *Entry) Remove() error {
+	c, path, err := e.store.lock()
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	to := ""
+	if e.current(c) {
+		to, err = setAside(c, e.Name)
+	}
+	_ = unix.Close(c) // and with it the lock
+	if err != nil || to == "" {
+		return err
+	}
+	err = os.RemoveAll(path + "/" + to)
+	e.store.dir.Tidy(folder)
+	return err
+}
+
+// Close gives the file descriptors back.
+func (e *Entry) Close() {
+	for _, fd := range [...]*int{&e.dir, &e.exitFD} {
+		if *fd >= 0 {
+			_ = unix.Close(*fd)
+		}
+		*fd = -1
+	}
+}

@@ -1,0 +1,89 @@
+package container
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// look finds out the status from the state that was read. The error is of the machine.
+func (e *Entry) look() error {
+	if e.State.Init.PID == 0 {
+		is, err := e.State.Owner.look()
+		e.Status, e.ended = Created, is == gone
+		return err
+	}
+	p, is, err := e.State.Init.process()
+	if p != nil {
+		p.Close()
+	}
+	var foreign *ForeignError
+	switch {
+	case isForeign(err, &foreign):
+		e.Status, e.Damage = Damaged, foreign
+		return nil
+	case err != nil:
+		return err
+	case is != gone:
+		e.Status = Running
+		return nil
+	}
+	// The keeper writes how it ended before it ends itself.
+	keeper, err := e.State.Keeper.look()
+	if err != nil {
+		return err
+	}
+	e.ended = keeper == gone
+	switch {
+	case e.readExit():
+		e.Status = Exited
+	case e.ended:
+		e.Status = Dead
+	default:
+		e.Status = Running
+	}
+	return nil
+}
+
+// readExit reads the exit code, from the file that was there when the entry was opened first.
+func (e *Entry) readExit() bool {
+	if e.exitFD < 0 {
+		fd, err := openat(e.dir, exitFile, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return false
+		}
+		e.exitFD = fd
+	}
+	text := make([]byte, ExitSize)
+	n, err := unix.Pread(e.exitFD, text, 0)
+	if err != nil {
+		return false
+	}
+	exit, ok := ParseExit(text[:n])
+	if ok {
+		e.Exit = exit
+	}
+	return ok
+}
+
+// stale reports whether nobody but the next command will remove the entry: those that ran detached stay for rl-rm.
+func (e *Entry) stale() bool {
+	switch e.Status {
+	case Created:
+		return e.ended
+	case Exited, Dead:
+		return e.ended && !e.State.Detached
+	case Running, Damaged:
+	}
+	return false
+}
+
+// ForeignError is a process that the state names and that is no container of the caller.
+type ForeignError struct {
+	PID    int
+	Reason string
+}
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("look at process %d: it is no container of yours: %s", e.PID, e.Reason)
+}

@@ -1,0 +1,98 @@
+package runtimedir
+
+import (
+	"errors"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Exposes reports whether a mount of src, a path of the host, would put the runtime directory within a container's
+// reach: src is that directory, or lies in it, or is above it. Directories are compared by device and inode, so
+// neither a symbolic link nor a bind mount of a directory above hides it. The directory need not be there yet: what
+// is above its place counts all the same.
+//
+// It does not see the runtime directory through a mount further down in src that shows a place above it.
+func (d *Dir) Exposes(src string) (bool, error) {
+	var self unix.Stat_t
+	if err := retry(func() error { return unix.Stat(src, &self) }); err != nil {
+		return false, err
+	}
+	fd, _, err := d.Find()
+	if err == nil {
+		defer unix.Close(fd)
+		var top unix.Stat_t
+		if err := unix.Fstat(fd, &top); err != nil {
+			return false, err
+		}
+		if inside, err := above(fd, &self); err != nil || inside {
+			return inside, err
+		}
+		return below(src, &self, &top)
+	}
+	for _, p := range d.places {
+		parent, err := openat(unix.AT_FDCWD, p.parent, unix.O_PATH|unix.O_DIRECTORY)
+		if err != nil {
+			continue
+		}
+		defer unix.Close(parent)
+		return above(parent, &self)
+	}
+	return false, nil
+}
+
+// above reports whether st is the directory fd, or one of those above it.
+func above(fd int, st *unix.Stat_t) (bool, error) {
+	return climb(fd, func(at *unix.Stat_t) bool { return same(at, st) })
+}
+
+// below reports whether src lies in the directory top.
+func below(src string, st, top *unix.Stat_t) (bool, error) {
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		real, err := filepath.EvalSymlinks(src)
+		if err != nil {
+			return false, err
+		}
+		src = filepath.Dir(real)
+	}
+	fd, err := openat(unix.AT_FDCWD, src, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	return climb(fd, func(at *unix.Stat_t) bool { return same(at, top) })
+}
+
+// climb walks from a directory up to the root, until is is true.
+func climb(fd int, is func(*unix.Stat_t) bool) (bool, error) {
+	fd, err := openat(fd, ".", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var last unix.Stat_t
+	for first := true; ; first = false {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return false, err
+		}
+		if is(&st) {
+			return true, nil
+		}
+		if !first && same(&st, &last) {
+			return false, nil
+		}
+		last = st
+		up, err := openat(fd, "..", unix.O_PATH|unix.O_DIRECTORY)
+		if errors.Is(err, unix.EACCES) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		_ = unix.Close(fd)
+		fd = up
+	}
+}
+
+func same(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
