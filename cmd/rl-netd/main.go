@@ -1,0 +1,43 @@
+// rl-netd does what needs a process beside a container for its network. rl-run starts it; it is
+// not meant to be called by hand.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
+const usage = `usage: rl-netd VERB ARG...
+
+  forward    forward published ports into the net namespace that it runs in
+`
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	if len(args) == 0 {
+		fmt.Fprint(os.Stderr, usage)
+		return 125
+	}
+	var err error
+	switch args[0] {
+	case "-h", "--help":
+		fmt.Print(usage)
+	case "forward":
+		if len(args) == 2 && (args[1] == "-h" || args[1] == "--help") {
+			fmt.Print(forwardUsage)
+			return 0
+		}
+		err = runForward(args[1:])
+	default:
+		err = fmt.Errorf("unknown verb %q (expected forward)", args[0])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "rl-netd: error:", err)
+		return 125
+	}
+	return 0
+}
