@@ -1,14 +1,16 @@
-// rl-netd does what needs a process beside a container for its network. rl-run starts it; it is
-// not meant to be called by hand.
+// The runtime would read cgroup files at the start, and again every second.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
+// Command rl-netd does what needs a process beside a container for its network. rl-run starts
+// it; it is not meant to be called by hand.
 package main
 
 import (
 	"fmt"
 	"os"
 )
-
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
 
 const usage = `usage: rl-netd VERB ARG...
 
