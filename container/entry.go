@@ -23,7 +23,7 @@ type Entry struct {
 	Name   string
 	State  State
 	Status Status
-	Exit   Exit  // of status Exited
+	Exit   Exit  // of status Exited; Dropped of Running, too
 	Damage error // of status Damaged: what is wrong with it
 
 	store  *Store
@@ -129,10 +129,14 @@ func (e *Entry) Filter() ([]byte, error) {
 // stays. When the directory has vanished it is made again with all that was written before.
 func (e *Entry) WriteConfig(c *Config) error { return e.writeJSON(configFile, c) }
 
-// WriteState is like WriteConfig. Owner and Detached are those of the reservation where they are zero.
+// WriteState is like WriteConfig. What is known since the reservation is taken from there where
+// it is zero.
 func (e *Entry) WriteState(s *State) error {
 	if s.Owner == (Ref{}) {
 		s.Owner, s.Detached = e.State.Owner, s.Detached || e.State.Detached
+	}
+	if s.CreatedAt.IsZero() {
+		s.Rootfs, s.Command, s.CreatedAt = e.State.Rootfs, e.State.Command, e.State.CreatedAt
 	}
 	if err := e.writeJSON(stateFile, s); err != nil {
 		return err
@@ -197,7 +201,7 @@ func (e *Entry) WriteExit(x Exit) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if _, err := unix.Pwrite(fd, x.Text(), 0); err != nil {
+	if _, err := unix.Pwrite(fd, x.line(), 0); err != nil {
 		return &os.PathError{Op: "write", Path: e.path + "/" + exitFile, Err: err}
 	}
 	return nil

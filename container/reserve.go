@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/keeper"
 )
 
 // Request says what to reserve.
@@ -77,7 +79,7 @@ func (s *Store) Reserve(r Request) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.written = map[string][]byte{stateFile: text, exitFile: EmptyExit()}
+	e.written = map[string][]byte{stateFile: text, exitFile: keeper.EmptyExit()}
 	for range 1000 {
 		if r.Name == "" {
 			e.Name = derived(r.Base)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/keeper"
 )
 
 // look finds out the status from the state that was read. The error is of the machine.
@@ -25,6 +27,7 @@ func (e *Entry) look() error {
 	case err != nil:
 		return err
 	case is != gone:
+		e.readExit() // for what was dropped
 		e.Status = Running
 		return nil
 	}
@@ -54,16 +57,14 @@ func (e *Entry) readExit() bool {
 		}
 		e.exitFD = fd
 	}
-	text := make([]byte, ExitSize)
+	text := make([]byte, len(keeper.EmptyExit())+1)
 	n, err := unix.Pread(e.exitFD, text, 0)
 	if err != nil {
 		return false
 	}
-	exit, ok := ParseExit(text[:n])
-	if ok {
-		e.Exit = exit
-	}
-	return ok
+	exit, ended := parseExit(text[:n])
+	e.Exit = exit
+	return ended
 }
 
 // stale reports whether nobody but the next command will remove the entry: those that ran detached stay for rl-rm.
@@ -77,6 +78,9 @@ func (e *Entry) stale() bool {
 	}
 	return false
 }
+
+// Settling reports whether a container has ended, or is about to, and its launcher or keeper is still busy with it.
+func (e *Entry) Settling() bool { return e.Status != Damaged && !e.ended }
 
 // ForeignError is a process that the state names and that is no container of the caller.
 type ForeignError struct {

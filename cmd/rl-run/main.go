@@ -29,9 +29,23 @@ func main() {
 		os.Exit(removeTree(os.Args[1:]))
 	case "rl-unshare":
 		os.Exit(unshare(os.Args[1:]))
+	case "rl-ps":
+		os.Exit(ps(os.Args[1:]))
+	case "rl-logs":
+		os.Exit(logs(os.Args[1:]))
+	case "rl-stop":
+		os.Exit(stop(os.Args[1:]))
+	case "rl-kill":
+		os.Exit(kill(os.Args[1:]))
+	case "rl-wait":
+		os.Exit(wait(os.Args[1:]))
+	case "rl-inspect":
+		os.Exit(inspect(os.Args[1:]))
+	case "rl-rm":
+		os.Exit(remove(os.Args[1:]))
 	case "rl-run":
 		os.Exit(run(os.Args[1:]))
 	}
-	fmt.Fprintf(os.Stderr, "rl-run: error: start as %q: no such command (rl-run and rl-unshare are known)\n", name)
+	fmt.Fprintf(os.Stderr, "rl-run: error: start as %q: no such command (expected rl-run, rl-ps, rl-logs, rl-stop, rl-kill, rl-wait, rl-inspect, rl-rm or rl-unshare)\n", name)
 	os.Exit(failure)
 }

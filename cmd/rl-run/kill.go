@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/container"
+	"github.com/rl-run/rl-run/launch"
+)
+
+const killHelp = `rl-kill sends containers a signal.
+
+  rl-kill [-s SIGNAL] NAME...
+
+Examples:
+  rl-kill db
+  rl-kill -s HUP web       let it read its configuration again
+
+Options:
+  -s, --signal SIGNAL  a name with or without SIG, or a number (KILL)
+
+The command of the container gets the signal; KILL ends all of its processes.
+`
+
+// kill is rl-kill.
+func kill(args []string) int {
+	name := "KILL"
+	c := command{
+		program: "rl-kill", verb: "kill", help: killHelp, usage: "rl-kill [-s SIGNAL] NAME...", least: 1,
+		options: []option{{"signal", "s", "", func(*words) pflag.Value { return (*text)(&name) }}},
+	}
+	names, code, done := c.read(args)
+	if done {
+		return code
+	}
+	number, ok := signalNumber(name)
+	switch {
+	case !ok:
+		return fail(fmt.Errorf("-s %q: no such signal (expected a name like TERM or SIGTERM, or a number from 1 to 64)", name))
+	case number == unix.SIGSTOP:
+		return fail(&launch.Hinted{
+			Err:  fmt.Errorf("-s %s: it would stop the container's init alone, which cannot pass it on", name),
+			Hint: "rl-exec NAME kill -STOP -1 stops all that runs in it",
+		})
+	}
+	return c.each(containers(), names, func(e *container.Entry) error {
+		p, err := e.Open()
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		if err := p.Signal(number); err != nil {
+			return err
+		}
+		say(e.Name + "\n")
+		return nil
+	})
+}
+
+// signalNumber takes what podman takes: names with or without SIG, in either case, numbers, and real-time signals such
+// as RTMIN+3, counted as the C library does.
+func signalNumber(name string) (unix.Signal, bool) {
+	const rtmin, rtmax = 34, 64
+	name = strings.TrimPrefix(strings.ToUpper(name), "SIG")
+	if s := unix.SignalNum("SIG" + name); s != 0 {
+		return s, true
+	}
+	base, sign := 0, 1
+	if rest, ok := strings.CutPrefix(name, "RTMIN"); ok && (rest == "" || rest[0] == '+') {
+		base, name = rtmin, strings.TrimPrefix(rest, "+")
+	} else if rest, ok := strings.CutPrefix(name, "RTMAX"); ok && (rest == "" || rest[0] == '-') {
+		base, sign, name = rtmax, -1, strings.TrimPrefix(rest, "-")
+	}
+	if base != 0 && name == "" {
+		return unix.Signal(base), true
+	}
+	n, err := strconv.Atoi(name)
+	if err != nil || strconv.Itoa(n) != name {
+		return 0, false
+	}
+	s := base + sign*n
+	return unix.Signal(s), s >= 1 && s <= rtmax && (base == 0 || s >= rtmin)
+}
