@@ -199,6 +199,17 @@ func (p Publish) bind(fd, family int, host netip.Addr) error {
 		}
 		to = to6
 	}
+	if p.Proto == UDP {
+		// Which address a client wrote to, for the replies to come from there. The kernel
+		// notes it when a datagram arrives, which it may as soon as the socket is bound.
+		level, option := unix.SOL_IP, unix.IP_PKTINFO
+		if family == unix.AF_INET6 {
+			level, option = unix.SOL_IPV6, unix.IPV6_RECVPKTINFO
+		}
+		if err := unix.SetsockoptInt(fd, level, option, 1); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
 	if err := unix.Bind(fd, to); err != nil {
 		return os.NewSyscallError("bind", err)
 	}

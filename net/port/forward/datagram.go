@@ -22,12 +22,7 @@ func relayDatagrams(ctx context.Context, c *net.UDPConn, port uint16, d *dialer,
 	if err != nil {
 		return
 	}
-	// On several addresses, replies have to come from the one that the client wrote to.
-	_ = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_RECVPKTINFO, 1)
-		_ = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_PKTINFO, 1)
-		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
-	})
+	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20) })
 	r := &receiver{}
 	defer context.AfterFunc(ctx, func() {
 		c.Close()

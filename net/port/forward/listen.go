@@ -13,7 +13,10 @@ import (
 
 // A Socket is where clients arrive, and the port in the container that it leads to.
 type Socket struct {
-	// FD is a bound UDP socket, or a listening TCP socket. Serve closes it.
+	// FD is a bound UDP socket, or a listening TCP socket. Serve closes it. Where a UDP
+	// socket is bound to several addresses of the host, it has to have IP_PKTINFO or
+	// IPV6_RECVPKTINFO set from the beginning: replies come from the address that the
+	// client wrote to.
 	FD int
 	// UDP says which of the two it is.
 	UDP bool
