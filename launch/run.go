@@ -23,6 +23,7 @@ type Container struct {
 	spec  *Spec
 	lock  []int  // fds that hold the locks of layers
 	path  string // PATH of the caller
+	image int    // memfd of the static programs; -1 once it is closed
 	opts  plan.Options
 	times map[int]time.Duration // when the parent's steps began, by CLOCK_MONOTONIC
 }
@@ -37,7 +38,12 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(image)
+	keep := false
+	defer func() {
+		if !keep {
+			_ = unix.Close(image)
+		}
+	}()
 	o.Image = image
 	var noted []string
 	for {
@@ -51,9 +57,10 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 			}
 		}
 		noted = start.Notes
-		c := &Container{Start: start, spec: s, opts: o, path: h.Path}
+		c := &Container{Start: start, spec: s, opts: o, path: h.Path, image: image}
 		err = c.run()
 		if err == nil {
+			keep = true
 			return c, nil
 		}
 		c.tearDown()

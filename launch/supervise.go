@@ -37,6 +37,7 @@ func (c *Container) Supervise(signals int) (int, error) {
 		_ = session.Close()
 	}
 	c.Child.Close()
+	_ = unix.Close(c.image)
 	c.Cleanup()
 	if err != nil {
 		return 125, os.NewSyscallError("wait4", err)

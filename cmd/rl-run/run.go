@@ -56,6 +56,7 @@ func run(args []string) int {
 	if f.timing {
 		c.WriteTimes(os.Stderr)
 	}
+	c.StandIn(signals)
 	code, err := c.Supervise(signals)
 	if err != nil {
 		return fail(err)

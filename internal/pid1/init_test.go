@@ -82,6 +82,7 @@ func TestBadStart(t *testing.T) {
 	for _, argv := range [][]string{{Name}, {Name, "x"}, {Name, "99999"}, {Name, "-1"}} {
 		c := exec.Command(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd))
 		c.Args = argv
+		c.Env = []string{}
 		if got := exitCode(t, c); got != Failure {
 			t.Errorf("%q: exit status %d, want %d", argv, got, Failure)
 		}

@@ -7,7 +7,9 @@
 //	R12  pid of the command; in sweep the pid being read
 //	R13  what the init is: pid1, detached, the parent's pid, or 0 for an unknown parent; in sweep how many were killed
 //	R14  descriptor of the list of children
-//	R15  the exit status
+//	R15  the exit status; in the stand-in before that the pipe of signals
+//
+// The stand-in uses R12 for the pid of init, R13 for the directory and R14 for the next word of its environment.
 
 #include "textflag.h"
 
@@ -23,6 +25,8 @@
 #define SYS_setsid 112
 #define SYS_rt_sigtimedwait 128
 #define SYS_prctl 157
+#define SYS_getpid 39
+#define SYS_unlinkat 263
 #define SYS_exit_group 231
 #define SYS_waitid 247
 #define SYS_openat 257
@@ -31,11 +35,14 @@
 #define EAGAIN 11
 #define SIGKILL 9
 #define SIGCHLD 17
+#define SIGSTOP 19
+#define SIGTSTP 20
 #define SIGRTMAX 64
 #define SIG_SETMASK 2
 #define PR_SET_PDEATHSIG 1
 #define PR_SET_NAME 15
 #define AT_FDCWD -100
+#define AT_REMOVEDIR 0x200
 #define O_CLOEXEC 0x80000
 #define P_PID 1
 #define WALL 0x40000000
@@ -83,6 +90,13 @@ done:
 TEXT program<>(SB), NOSPLIT|NOFRAME, $0-0
 	LEAQ -FRAME(SP), BX
 	MOVQ BX, SP
+
+	// An environment makes it the launcher's stand-in.
+	MOVQ FRAME(BX), AX
+	LEAQ (FRAME+16)(BX)(AX*8), R14
+	MOVQ (R14), SI
+	TESTQ SI, SI
+	JNE standIn
 
 	// Block all signals: they are waited for, not handled.
 	MOVQ $-1, all
@@ -328,11 +342,113 @@ swept:
 	SYSCALL1(SYS_wait4)
 	JMP sweep
 
+	// The launcher's stand-in. All signals are blocked already.
+standIn:
+	DECIMAL(pidDigit, pidDone)
+	MOVQ DI, R12
+	MOVQ 8(R14), SI
+	DECIMAL(pipeDigit, pipeDone)
+	MOVQ DI, R15
+	MOVQ 16(R14), SI
+	DECIMAL(setDigit, setDone)
+	MOVQ DI, all
+	ADDQ $24, R14
+
+	// "rl-run\0"
+	MOVQ $0x006e75722d6c72, AX
+	MOVQ AX, scratch
+	MOVL $PR_SET_NAME, DI
+	LEAQ scratch, SI
+	SYSCALL1(SYS_prctl)
+
+	// what the launcher's handlers caught before they were gone
+	MOVL $0, scratch
+caught:
+	MOVL R15, DI
+	LEAQ scratch, SI
+	MOVL $4, DX
+	SYSCALL1(SYS_read)
+	CMPQ AX, $-EINTR
+	JEQ caught
+	CMPQ AX, $4
+	JNE peek
+	MOVL scratch, AX
+	XORL R13, R13 // more may wait in the pipe
+	JMP pass
+
+peek:
+	MOVL R12, DI
+	LEAQ scratch, SI
+	MOVL $WALL_WNOHANG, DX
+	XORL R10, R10
+	SYSCALL1(SYS_wait4)
+	TESTQ AX, AX
+	JLT fail
+	JGT over
+stay:
+	LEAQ all, DI
+	XORL SI, SI
+	XORL DX, DX
+	MOVL $8, R10
+	SYSCALL1(SYS_rt_sigtimedwait)
+	CMPQ AX, $-EINTR
+	JEQ peek
+	CMPQ AX, $-EAGAIN
+	JEQ peek
+	TESTQ AX, AX
+	JLT fail
+	CMPL AX, $SIGCHLD
+	JEQ peek
+	MOVL $1, R13
+pass:
+	MOVL AX, SI
+	MOVL R12, DI
+	CMPL SI, $SIGTSTP
+	JNE send
+	SYSCALL1(SYS_getpid)
+	MOVL AX, DI
+	MOVL $SIGSTOP, SI
+send:
+	SYSCALL1(SYS_kill)
+	TESTL R13, R13
+	JEQ caught
+	JMP stay
+
+	// Remove what the environment names: the directory's descriptor, then names in it; those that begin with a point are
+	// directories.
+over:
+	MOVL scratch, AX
+	MOVL AX, R15
+	SHRL $8, R15
+	ANDL $0xff, R15
+	ANDL $0x7f, AX
+	JEQ left
+	LEAL 128(AX), R15
+left:
+	MOVQ (R14), SI
+	TESTQ SI, SI
+	JEQ exit
+	DECIMAL(dirDigit, dirDone)
+	MOVQ DI, R13
+remove:
+	ADDQ $8, R14
+	MOVQ (R14), SI
+	TESTQ SI, SI
+	JEQ exit
+	XORL DX, DX
+	CMPB (SI), $'.'
+	JNE unlink
+	MOVL $AT_REMOVEDIR, DX
+unlink:
+	MOVL R13, DI
+	SYSCALL1(SYS_unlinkat)
+	JMP remove
+
 	// "rl-init ends now"
 	QUAD $0x2074696e692d6c72
 	QUAD $0x776f6e2073646e65
 
-// func text() *[pageSize]byte
+// func text() *[static.Max]byte
 TEXT ·text(SB), NOSPLIT, $0-8
 	LEAQ program<>(SB), AX
 	MOVQ AX, ret+0(FP)

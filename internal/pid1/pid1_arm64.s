@@ -10,10 +10,14 @@
 //	R23  the exit status
 //	R24  in sweep the offset in the list of children
 //	R25  in sweep the next character of it
+//
+// The stand-in uses R20 for the pid of init, R21 for the directory, R22 for the next word of its environment, and R23
+// for the pipe of signals until it is the exit status.
 
 #include "textflag.h"
 
 // Linux, include/uapi/asm-generic/unistd.h
+#define SYS_unlinkat 35
 #define SYS_openat 56
 #define SYS_close 57
 #define SYS_read 63
@@ -26,6 +30,7 @@
 #define SYS_rt_sigtimedwait 137
 #define SYS_setsid 157
 #define SYS_prctl 167
+#define SYS_getpid 172
 #define SYS_getppid 173
 #define SYS_wait4 260
 
@@ -33,11 +38,14 @@
 #define EAGAIN 11
 #define SIGKILL 9
 #define SIGCHLD 17
+#define SIGSTOP 19
+#define SIGTSTP 20
 #define SIGRTMAX 64
 #define SIG_SETMASK 2
 #define PR_SET_PDEATHSIG 1
 #define PR_SET_NAME 15
 #define AT_FDCWD -100
+#define AT_REMOVEDIR 0x200
 #define O_CLOEXEC 0x80000
 #define P_PID 1
 #define WALL 0x40000000
@@ -90,6 +98,13 @@ done:
 TEXT program<>(SB), NOSPLIT|NOFRAME, $0-0
 	SUB $FRAME, RSP, R19
 	MOVD R19, RSP
+
+	// An environment makes it the launcher's stand-in.
+	MOVD FRAME(R19), R0
+	ADD $(FRAME+16), R19, R22
+	ADD R0<<3, R22
+	MOVD (R22), R1
+	CBNZ R1, standIn
 
 	// Block all signals: they are waited for, not handled.
 	MOVD $-1, R0
@@ -322,13 +337,113 @@ swept:
 	SYSCALL1(SYS_wait4)
 	B sweep
 
+	// The launcher's stand-in. All signals are blocked already.
+standIn:
+	DECIMAL(pidDigit, pidDone)
+	MOVD R0, R20
+	MOVD 8(R22), R1
+	DECIMAL(pipeDigit, pipeDone)
+	MOVD R0, R23
+	MOVD 16(R22), R1
+	DECIMAL(setDigit, setDone)
+	MOVD R0, all(R19)
+	ADD $24, R22
+
+	// "rl-run\0"
+	MOVZ $0x6c72, R0
+	MOVK $(0x722d<<16), R0
+	MOVK $(0x6e75<<32), R0
+	MOVD R0, scratch(R19)
+	MOVD $PR_SET_NAME, R0
+	ADD $scratch, R19, R1
+	SYSCALL1(SYS_prctl)
+
+	// what the launcher's handlers caught before they were gone
+	MOVW ZR, scratch(R19)
+caught:
+	MOVD R23, R0
+	ADD $scratch, R19, R1
+	MOVD $4, R2
+	SYSCALL1(SYS_read)
+	CMN $EINTR, R0
+	BEQ caught
+	CMP $4, R0
+	BNE peek
+	MOVWU scratch(R19), R0
+	MOVD ZR, R21 // more may wait in the pipe
+	B pass
+
+peek:
+	MOVD R20, R0
+	ADD $scratch, R19, R1
+	MOVD $WALL_WNOHANG, R2
+	MOVD ZR, R3
+	SYSCALL1(SYS_wait4)
+	CMP $0, R0
+	BLT fail
+	BGT over
+stay:
+	ADD $all, R19, R0
+	MOVD ZR, R1
+	MOVD ZR, R2
+	MOVD $8, R3
+	SYSCALL1(SYS_rt_sigtimedwait)
+	CMN $EINTR, R0
+	BEQ peek
+	CMN $EAGAIN, R0
+	BEQ peek
+	CMP $0, R0
+	BLT fail
+	CMP $SIGCHLD, R0
+	BEQ peek
+	MOVD $1, R21
+pass:
+	MOVD R0, R1
+	MOVD R20, R0
+	CMP $SIGTSTP, R1
+	BNE send
+	SYSCALL1(SYS_getpid)
+	MOVD $SIGSTOP, R1
+send:
+	SYSCALL1(SYS_kill)
+	CBZ R21, caught
+	B stay
+
+	// Remove what the environment names: the directory's descriptor, then names in it; those that begin with a point are
+	// directories.
+over:
+	MOVWU scratch(R19), R0
+	AND $0x7f, R0, R1
+	LSR $8, R0, R23
+	AND $0xff, R23
+	CBZ R1, left
+	ADD $128, R1, R23
+left:
+	MOVD (R22), R1
+	CBZ R1, exit
+	DECIMAL(dirDigit, dirDone)
+	MOVD R0, R21
+remove:
+	ADD $8, R22
+	MOVD (R22), R1
+	CBZ R1, exit
+	MOVD ZR, R2
+	MOVBU (R1), R0
+	CMP $'.', R0
+	BNE unlink
+	MOVD $AT_REMOVEDIR, R2
+unlink:
+	MOVD R21, R0
+	SYSCALL1(SYS_unlinkat)
+	B remove
+
 	// "rl-init ends now"
 	WORD $0x692d6c72
 	WORD $0x2074696e
 	WORD $0x73646e65
 	WORD $0x776f6e20
 
-// func text() *[pageSize]byte
+// func text() *[static.Max]byte
 TEXT ·text(SB), NOSPLIT, $0-8
 	MOVD $program<>(SB), R0
 	MOVD R0, ret+0(FP)

@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 		launch(os.Args[1:])
 	case "blocked":
 		becomeBlocked(os.Args[1:])
+	case "stand-in":
+		becomeStandIn(os.Args[1:])
 	}
 	fmt.Fprintf(os.Stderr, "role %s: not possible\n", role)
 	os.Exit(99)
@@ -134,11 +136,11 @@ func becomeInit(args []string) {
 	}
 	fd, err := MemFD()
 	check(err)
-	check(execveat(fd, argv))
+	check(execveat(fd, argv, nil))
 }
 
-// execveat replaces this process by the program in fd. The environment is empty.
-func execveat(fd int, argv []string) error {
+// execveat replaces this process by the program in fd.
+func execveat(fd int, argv, env []string) error {
 	argvp := make([]*byte, len(argv)+1)
 	for i, arg := range argv {
 		p, err := unix.BytePtrFromString(arg)
@@ -147,9 +149,13 @@ func execveat(fd int, argv []string) error {
 		}
 		argvp[i] = p
 	}
-	var envp, empty [1]*byte
+	envp, err := syscall.SlicePtrFromStrings(env)
+	if err != nil {
+		return err
+	}
+	var empty [1]*byte
 	_, _, errno := unix.Syscall6(unix.SYS_EXECVEAT, uintptr(fd), uintptr(unsafe.Pointer(&empty)),
-		uintptr(unsafe.Pointer(&argvp[0])), uintptr(unsafe.Pointer(&envp)), unix.AT_EMPTY_PATH, 0)
+		uintptr(unsafe.Pointer(&argvp[0])), uintptr(unsafe.Pointer(&envp[0])), unix.AT_EMPTY_PATH, 0)
 	return os.NewSyscallError("execveat", errno)
 }
 

@@ -25,6 +25,12 @@ const excluded = 1<<(unix.SIGCHLD-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGPIPE-1) 
 // writeEnd is the fd that the handler, in assembly, writes to.
 var writeEnd int32 //nolint:unused // by Go code, which only sets it
 
+// caught is the set of signals that have the handler, bit N-1 for signal N.
+var caught uint64
+
+// Caught returns the set of signals that Open caught: bit N-1 for signal N.
+func Caught() uint64 { return caught }
+
 // sigaction is the kernel's struct (sigaction(2), C library/kernel differences).
 type sigaction struct {
 	handler  uintptr
@@ -50,7 +56,7 @@ func Open() (fd int, err error) {
 		return -1, os.NewSyscallError("pipe2", err)
 	}
 	writeEnd = int32(p[1])
-	caught := sigaction{
+	action := sigaction{
 		handler: handlerAddress(), flags: saOnStack | saRestart | saFlags,
 		restorer: restorerAddress(), mask: ^uint64(0),
 	}
@@ -65,9 +71,10 @@ func Open() (fd int, err error) {
 		if old.handler == ignored {
 			continue
 		}
-		if err := setAction(s, &caught, nil); err != nil {
+		if err := setAction(s, &action, nil); err != nil {
 			return -1, err
 		}
+		caught |= 1 << (s - 1)
 	}
 	return p[0], nil
 }
