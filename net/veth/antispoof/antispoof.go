@@ -27,11 +27,11 @@ const (
 	etherType = 12
 	body      = 14
 
-	arpKinds     = body      // hardware, protocol
-	arpSizes     = body + 4  // of the addresses
-	arpMAC       = body + 8  // the sender's
-	arpIP        = body + 14 // the sender's
-	arpEnd       = body + 28
+	arpKinds = body      // hardware, protocol
+	arpSizes = body + 4  // of the addresses
+	arpMAC   = body + 8  // the sender's
+	arpIP    = body + 14 // the sender's
+	arpEnd   = body + 28
 
 	ipVersion  = body // and the header's length
 	ipFragment = body + 6

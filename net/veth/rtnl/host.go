@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,6 +53,22 @@ func (s *Socket) Links() ([]Link, error) {
 		}
 	}
 	return links, nil
+}
+
+// Named returns the interface of a name; without one it is ENODEV.
+func (s *Socket) Named(name string) (Link, error) {
+	m := New(unix.RTM_GETLINK, 0, make([]byte, unix.SizeofIfInfomsg))
+	m.String(unix.IFLA_IFNAME, name)
+	entries, _, err := s.exchange(m.acknowledged())
+	if err != nil {
+		return Link{}, os.NewSyscallError("look up link", err)
+	}
+	for _, b := range entries {
+		if l, ok := parseLink(b); ok && l.Name == name {
+			return l, nil
+		}
+	}
+	return Link{}, os.NewSyscallError("look up link", unix.ENODEV)
 }
 
 func parseLink(b []byte) (l Link, ok bool) {

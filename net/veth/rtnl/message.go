@@ -52,6 +52,13 @@ func (m *Message) Nest(kind uint16, inner func()) {
 // Header adds a fixed header inside an attribute, as VETH_INFO_PEER has one.
 func (m *Message) Header(header []byte) { m.append(header) }
 
+// acknowledged asks for the kernel's verdict.
+func (m *Message) acknowledged() *Message {
+	flags := binary.NativeEndian.Uint16(m.b[6:])
+	binary.NativeEndian.PutUint16(m.b[6:], flags|unix.NLM_F_ACK)
+	return m
+}
+
 // finish sets length and sequence number.
 func (m *Message) finish(sequence uint32) []byte {
 	binary.NativeEndian.PutUint32(m.b, uint32(len(m.b)))

@@ -61,10 +61,10 @@ func (s *Socket) SetUp(index int, alias string) error {
 }
 
 // Remove removes an interface, and a veth's other end with it.
-func (s *Socket) Remove(index int) error {
-	header := make([]byte, unix.SizeofIfInfomsg)
-	binary.NativeEndian.PutUint32(header[4:], uint32(index))
-	return s.Do("remove link", New(unix.RTM_DELLINK, 0, header))
+func (s *Socket) Remove(name string) error {
+	m := New(unix.RTM_DELLINK, 0, make([]byte, unix.SizeofIfInfomsg))
+	m.String(unix.IFLA_IFNAME, name)
+	return s.Do("remove link", m)
 }
 
 // AddPeer gives an interface an address with the other end's as its peer: the one route

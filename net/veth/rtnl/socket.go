@@ -32,9 +32,7 @@ func (s *Socket) Close() error { return os.NewSyscallError("close", unix.Close(s
 // Do sends a request and waits for the kernel's verdict on it. A refusal is an
 // *os.SyscallError of what, as in "make link: operation not permitted".
 func (s *Socket) Do(what string, m *Message) error {
-	flags := binary.NativeEndian.Uint16(m.b[6:])
-	binary.NativeEndian.PutUint16(m.b[6:], flags|unix.NLM_F_ACK)
-	_, _, err := s.exchange(m)
+	_, _, err := s.exchange(m.acknowledged())
 	return os.NewSyscallError(what, err)
 }
 
