@@ -15,6 +15,7 @@ import (
 const usage = `usage: rl-netd VERB ARG...
 
   forward    forward published ports into the net namespace that it runs in
+  session    hold a user's named networks
 `
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -34,8 +35,16 @@ func run(args []string) int {
 			return 0
 		}
 		err = runForward(args[1:])
+	case "session":
+		if len(args) == 2 && (args[1] == "-h" || args[1] == "--help") {
+			fmt.Print(sessionUsage)
+			return 0
+		}
+		err = runSession(args[1:])
+	case insideVerb:
+		err = runSessionInside(args[1:])
 	default:
-		err = fmt.Errorf("unknown verb %q (expected forward)", args[0])
+		err = fmt.Errorf("unknown verb %q (expected forward or session)", args[0])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rl-netd: error:", err)
