@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -227,6 +228,13 @@ func (e *Entry) Remove() error {
 	err = os.RemoveAll(path + "/" + to)
 	e.store.dir.Tidy(folder)
 	return err
+}
+
+// Remains are what an entry that is not detached consists of, relative to its directory, in the order in which a process
+// that can do no more than unlinkat(2) removes it: files, then, beginning with a point, directories where they are empty.
+func (e *Entry) Remains() []string {
+	runtime := filepath.Base(filepath.Dir(filepath.Dir(e.path)))
+	return []string{configFile, filterFile, exitFile, stateFile, "../" + e.Name, "../../" + folder, "../../../" + runtime}
 }
 
 // Close gives the file descriptors back.

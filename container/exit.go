@@ -10,13 +10,17 @@ import (
 // Exit is how a container ended.
 type Exit struct {
 	Code    int       // 0 to 255, 128+N after signal N
-	At      time.Time // when that was noticed
+	At      time.Time // when that was noticed; the zero time is written as 1970
 	Dropped uint64    // bytes of output that are in no log, because the disk was full; known before the end, too
 }
 
 // line is the content of the file exit, as a keeper would write it.
 func (e Exit) line() []byte {
-	return fmt.Appendf(nil, "exit %03d %010d.%09d %020d\n", e.Code, e.At.Unix(), e.At.Nanosecond(), e.Dropped)
+	sec, nano := int64(0), 0
+	if !e.At.IsZero() {
+		sec, nano = e.At.Unix(), e.At.Nanosecond()
+	}
+	return fmt.Appendf(nil, "exit %03d %010d.%09d %020d\n", e.Code&0xff, max(0, sec), nano, e.Dropped)
 }
 
 // parseExit reads the file exit. It is not ok when that tells of no end, whether because there was none or because it

@@ -3,7 +3,10 @@ package container
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,6 +50,8 @@ func launcher(what string) int {
 	case "hold": // be a process in whatever namespaces this one has
 		fmt.Println("holding")
 		time.Sleep(time.Hour)
+	case "nest":
+		err = nest()
 	case "fill": // reserve and write until there is no space
 		err = fill(s)
 	}
@@ -55,6 +60,22 @@ func launcher(what string) int {
 		return 1
 	}
 	return 0
+}
+
+// nest holds in a user namespace within the one it is in, and says the child's pid.
+func nest() error {
+	c := exec.Command("/proc/self/exe")
+	c.Env = append(os.Environ(), "RLRUN_TEST_LAUNCHER=hold")
+	c.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER, Pdeathsig: unix.SIGKILL,
+		UidMappings: []syscall.SysProcIDMap{{Size: 1}}, GidMappings: []syscall.SysProcIDMap{{Size: 1}},
+	}
+	runtime.LockOSThread()
+	if err := c.Start(); err != nil {
+		return err
+	}
+	fmt.Println(c.Process.Pid)
+	return c.Wait()
 }
 
 // fill is run with a small tmpfs as the runtime directory.

@@ -73,7 +73,7 @@ func (m *IDMap) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &list); err != nil {
 		return err
 	}
-	*m = nil
+	*m = make(IDMap, 0, len(list))
 	for _, s := range list {
 		e, err := userns.ParseExtent(s)
 		if err != nil {
