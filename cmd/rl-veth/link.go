@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -58,7 +59,7 @@ func (m maker) pair(g usernet.Grant) (usernet.Answer, error) {
 	if err != nil {
 		return usernet.Answer{}, err
 	}
-	link, err := m.finish(name, g)
+	link, err := m.finish(name, &g)
 	if err != nil {
 		m.remove(name)
 		return usernet.Answer{}, err
@@ -79,15 +80,20 @@ func (m maker) create(g usernet.Grant) (string, error) {
 			rtnl.End{Name: name, MAC: g.HostMAC, MTU: g.MTU},
 			rtnl.End{Name: usernet.Inner, MAC: g.MAC, MTU: g.Inner},
 			g.Master, m.target)
-		if !errors.Is(err, unix.EEXIST) {
-			return name, err
+		if errors.Is(err, unix.EEXIST) {
+			continue
 		}
+		if err != nil {
+			// It may be there all the same, where the kernel's answer was lost.
+			m.remove(name)
+		}
+		return name, err
 	}
 	return "", refuse(usernet.Exists)
 }
 
-// finish makes the host's end complete and sets it up, the last of all.
-func (m maker) finish(name string, g usernet.Grant) (rtnl.Link, error) {
+// finish makes the host's end complete and sets it up behind all that decides.
+func (m maker) finish(name string, g *usernet.Grant) (rtnl.Link, error) {
 	link, err := m.kernel.Named(name)
 	if err != nil {
 		return link, err
@@ -101,11 +107,6 @@ func (m maker) finish(name string, g usernet.Grant) (rtnl.Link, error) {
 			return link, err
 		}
 	}
-	if g.Host6.IsValid() {
-		if err := m.kernel.AddPeer(link.Index, g.Host6, g.IP6.Addr()); err != nil {
-			return link, err
-		}
-	}
 	// All that others look at is in place, now look at theirs.
 	state, err := m.state()
 	if err != nil {
@@ -114,7 +115,18 @@ func (m maker) finish(name string, g usernet.Grant) (rtnl.Link, error) {
 	if err := g.Holds(state, link.Index); err != nil {
 		return link, err
 	}
-	return link, m.kernel.SetUp(link.Index, g.Alias())
+	if err := m.kernel.SetUp(link.Index, g.Alias()); err != nil || !g.Host6.IsValid() {
+		return link, err
+	}
+	// An IPv6 address has a route to its peer only where the link is up. It claims nothing
+	// of its own, and so it may come behind the look.
+	err = m.kernel.AddPeer(link.Index, g.Host6, g.IP6.Addr())
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT) {
+		// The host has IPv6 switched off: net.ipv6.conf.default.disable_ipv6, ipv6.disable.
+		g.IP6, g.Gateway6 = netip.Prefix{}, netip.Addr{}
+		return link, nil
+	}
+	return link, err
 }
 
 // remove removes the link that this call made. A link that is not there any more went

@@ -124,5 +124,5 @@ func isHost(net netip.Prefix, addr netip.Addr) bool {
 
 // last is the last address of an IPv4 net, the broadcast address.
 func last(net netip.Prefix) netip.Addr {
-	return addr4(number4(net.Masked().Addr()) | 1<<(32-net.Bits()) - 1)
+	return addr4(number4(net.Masked().Addr()) | (1<<(32-net.Bits()) - 1))
 }
