@@ -192,7 +192,7 @@ func (d *Dir) check(fd int, path string) error {
 		return &OwnerError{Path: path, UID: st.Uid}
 	case st.Mode&0o022 != 0:
 		return &ModeError{Path: path, Mode: st.Mode & 0o777}
-	case st.Mode&0o777 != 0o700:
+	case st.Mode&0o7777 != 0o700:
 		if err := unix.Fchmod(fd, 0o700); err != nil {
 			return &os.PathError{Op: "chmod", Path: path, Err: err}
 		}
