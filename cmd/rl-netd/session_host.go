@@ -16,6 +16,7 @@ import (
 
 	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/net/session/firewall"
+	"github.com/rl-run/rl-run/userns"
 )
 
 // host is the session: what is in its net namespace, and what is written down of it.
@@ -109,6 +110,13 @@ func (s *host) describe() error {
 	if s.state.BootID, err = session.BootID(); err != nil {
 		return err
 	}
+	// A process that reads its own map sees the ids of the namespace above: the
+	// caller's.
+	maps, err := userns.ParentMaps()
+	if err != nil {
+		return err
+	}
+	s.state.UIDMap, s.state.GIDMap = maps.UID, maps.GID
 	for name, into := range map[string]*uint64{"user": &s.state.UserNS, "net": &s.state.NetNS} {
 		var st unix.Stat_t
 		if err := unix.Stat("/proc/self/ns/"+name, &st); err != nil {

@@ -43,9 +43,11 @@ func main() {
 		os.Exit(inspect(os.Args[1:]))
 	case "rl-rm":
 		os.Exit(remove(os.Args[1:]))
+	case "rl-net":
+		os.Exit(network(os.Args[1:]))
 	case "rl-run":
 		os.Exit(run(os.Args[1:]))
 	}
-	fmt.Fprintf(os.Stderr, "rl-run: error: start as %q: no such command (expected rl-run, rl-ps, rl-logs, rl-stop, rl-kill, rl-wait, rl-inspect, rl-rm or rl-unshare)\n", name)
+	fmt.Fprintf(os.Stderr, "rl-run: error: start as %q: no such command (expected rl-run, rl-ps, rl-logs, rl-stop, rl-kill, rl-wait, rl-inspect, rl-rm, rl-net or rl-unshare)\n", name)
 	os.Exit(failure)
 }

@@ -41,6 +41,10 @@ func Start(d Dir, program string, writeMaps func(pid int) error) (*Session, erro
 		return nil, err
 	}
 	defer func() { _ = lock.Close() }()
+	// Whoever had the lock before may have tidied up.
+	if err := d.Make(); err != nil {
+		return nil, err
+	}
 	s, err := Open(d)
 	if !errors.Is(err, ErrNone) {
 		return s, err

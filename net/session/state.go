@@ -2,6 +2,7 @@ package session
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -94,21 +95,28 @@ func (d Dir) PidFile() string { return d.path("pid") }
 // Lock takes the lock under which a session is started; waiting for it takes as
 // long as another's start. Closing the file gives it back.
 func (d Dir) Lock() (*os.File, error) {
-	f, err := os.OpenFile(d.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
 	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if err != unix.EINTR {
-			break
+		f, err := os.OpenFile(d.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, err
 		}
-	}
-	if err != nil {
+		for {
+			err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+			if !errors.Is(err, unix.EINTR) {
+				break
+			}
+		}
+		if err != nil {
+			_ = f.Close()
+			return nil, &os.PathError{Op: "lock", Path: d.path("lock"), Err: err}
+		}
+		// Tidy removes the file while it holds the lock: then another one counts.
+		var locked, named unix.Stat_t
+		if unix.Fstat(int(f.Fd()), &locked) == nil && unix.Stat(d.path("lock"), &named) == nil && locked.Ino == named.Ino {
+			return f, nil
+		}
 		_ = f.Close()
-		return nil, &os.PathError{Op: "lock", Path: d.path("lock"), Err: err}
 	}
-	return f, nil
 }
 
 // WriteState replaces session.json in one step. Errors are *os.PathError.
@@ -163,4 +171,27 @@ func readJSON(path string, v any) error {
 		return &os.PathError{Op: "decode", Path: path, Err: err}
 	}
 	return nil
+}
+
+// Tidy removes what a session leaves when no network is written down: the
+// directory is then empty.
+func (d Dir) Tidy() {
+	if all, err := d.Networks(); err != nil || len(all) > 0 {
+		return
+	}
+	lock, err := d.Lock()
+	if err != nil {
+		return
+	}
+	defer func() { _ = lock.Close() }()
+	if s, err := Open(d); err == nil {
+		s.Close()
+		return
+	}
+	d.RemoveState()
+	for _, name := range []string{"control", "log", "lock"} {
+		_ = os.Remove(d.path(name))
+	}
+	_ = os.RemoveAll(d.path("names"))
+	_ = os.Remove(d.path("networks"))
 }

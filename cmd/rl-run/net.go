@@ -1,0 +1,297 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/rl-run/rl-run/launch"
+	"github.com/rl-run/rl-run/net/session"
+)
+
+const netHelp = `rl-net makes networks of your own, without root, and keeps a session warm.
+
+  rl-net create NAME [--internal] [--subnet SUBNET]
+  rl-net ls [--json]
+  rl-net inspect NAME...
+  rl-net rm NAME...
+  rl-net start
+  rl-net stop
+
+Examples:
+  rl-net create db
+  rl-run -d --net=db --name pg ./postgres
+  rl-run --net=db ./postgres pg_isready -h pg
+                           containers of a network reach each other by name
+  rl-net create --internal back
+                           a network without a way out
+  rl-net start             from now on containers start faster
+
+Options of create:
+  --internal           no way out, and no names from outside
+  --subnet SUBNET      IPv4 addresses, like 10.9.8.0/24 (what is free)
+
+Options of ls:
+  --json               one JSON array, with all that there is to tell
+
+All networks are in one session: a process of rl-netd, user and net namespaces.
+It starts with the first network and ends with the last one that is removed.
+rl-net start starts it without a network, and keeps it until rl-net stop; while
+it runs, containers share its id map and its way out instead of making their
+own. rl-net stop refuses while containers live in it, and leaves the networks
+to the next session.
+`
+
+// verbs are what rl-net can be told.
+var verbs = []struct {
+	name string
+	do   func(args []string) int
+}{
+	{"create", netCreate},
+	{"ls", netList},
+	{"inspect", netInspect},
+	{"rm", netRemove},
+	{"start", netStart},
+	{"stop", netStop},
+}
+
+// network is rl-net.
+func network(args []string) int {
+	if len(args) == 0 {
+		return fail(&launch.Hinted{Err: errors.New("rl-net: want create, ls, inspect, rm, start or stop"), Hint: "rl-net --help says more"})
+	}
+	switch args[0] {
+	case "-h", "--help", "help":
+		return say(netHelp)
+	case "list":
+		args[0] = "ls"
+	case "remove":
+		args[0] = "rm"
+	}
+	best, least := "", 3
+	for _, v := range verbs {
+		if v.name == args[0] {
+			return v.do(args[1:])
+		}
+		if d := distance(v.name, args[0][:min(len(args[0]), 32)]); d < least && d < len(v.name) {
+			best, least = v.name, d
+		}
+	}
+	if best != "" {
+		return fail(fmt.Errorf("rl-net: no command %s (did you mean %s?)", shown(args[0]), best))
+	}
+	return fail(&launch.Hinted{Err: fmt.Errorf("rl-net: no command %s", shown(args[0])), Hint: "rl-net --help lists them"})
+}
+
+func netCreate(args []string) int {
+	var internal bool
+	var subnet string
+	c := command{
+		program: "rl-net create", help: netHelp, usage: "rl-net create NAME [--internal] [--subnet SUBNET]", least: 1, most: 1,
+		options: []option{
+			{"internal", "", "true", func(*words) pflag.Value { return (*truth)(&internal) }},
+			{"subnet", "", "", func(*words) pflag.Value { return (*text)(&subnet) }},
+		},
+	}
+	names, code, done := c.read(args)
+	if done {
+		return code
+	}
+	r := session.Request{Verb: session.Create, Name: names[0], Internal: internal}
+	err := session.CheckName(r.Name)
+	if err == nil && subnet != "" {
+		if r.Subnet, err = netip.ParsePrefix(subnet); err != nil {
+			err = fmt.Errorf("--subnet %q: want an IPv4 subnet like 10.9.8.0/24", subnet)
+		} else if err = session.CheckSubnet(r.Subnet); err != nil {
+			err = fmt.Errorf("--subnet %w", err)
+		}
+	}
+	if err == nil {
+		err = netAsk(r)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return say(r.Name + "\n")
+}
+
+// netAsk puts a request to the session, which is started where there is none.
+func netAsk(r session.Request) error {
+	d, err := sessionDir(true)
+	if err != nil {
+		return err
+	}
+	s, err := startSession(d)
+	if err != nil {
+		return err
+	}
+	s.Close()
+	_, err = session.Ask(d, r)
+	return err
+}
+
+func netRemove(args []string) int {
+	c := command{program: "rl-net rm", help: netHelp, usage: "rl-net rm NAME...", least: 1}
+	names, code, done := c.read(args)
+	if done {
+		return code
+	}
+	for _, name := range names {
+		if err := removeNetwork(name); err != nil {
+			code = fail(err)
+			continue
+		}
+		say(name + "\n")
+	}
+	return code
+}
+
+func removeNetwork(name string) error {
+	d, err := sessionDir(false)
+	if err != nil {
+		return noNetwork("remove", name)
+	}
+	_, err = session.Ask(d, session.Request{Verb: session.Remove, Name: name})
+	if !errors.Is(err, session.ErrNone) {
+		return err
+	}
+	// No session: nobody can be on it.
+	if session.CheckName(name) != nil || d.RemoveNetwork(name) != nil {
+		return noNetwork("remove", name)
+	}
+	d.Tidy()
+	tidySession()
+	return nil
+}
+
+func noNetwork(verb, name string) error {
+	if near := nearestNetwork(name); near != "" {
+		return fmt.Errorf("%s network %s: there is none of this name (did you mean %s?)", verb, shown(name), near)
+	}
+	return &launch.Hinted{Err: fmt.Errorf("%s network %s: there is none of this name", verb, shown(name)), Hint: "rl-net ls lists them"}
+}
+
+func nearestNetwork(name string) string {
+	d, err := sessionDir(false)
+	if err != nil || len(name) > 64 {
+		return ""
+	}
+	all, _ := d.Networks()
+	best, least := "", 3
+	for _, n := range all {
+		if x := distance(n.Name, name); x < least && x < min(len(name), len(n.Name)) {
+			best, least = n.Name, x
+		}
+	}
+	return best
+}
+
+func netStart(args []string) int {
+	c := command{program: "rl-net start", help: netHelp, usage: "rl-net start"}
+	_, code, done := c.read(args)
+	if done {
+		return code
+	}
+	if err := netAsk(session.Request{Verb: session.Keep}); err != nil {
+		return fail(err)
+	}
+	return 0
+}
+
+func netStop(args []string) int {
+	c := command{program: "rl-net stop", help: netHelp, usage: "rl-net stop"}
+	_, code, done := c.read(args)
+	if done {
+		return code
+	}
+	d, err := sessionDir(false)
+	if err == nil {
+		err = stopSession(d)
+	} else {
+		err = session.ErrNone
+	}
+	switch {
+	case errors.Is(err, session.ErrNone):
+		note(false)("stop the session: none runs")
+	case err != nil:
+		return fail(err)
+	}
+	return 0
+}
+
+// listedNetwork is a network as rl-net shows it.
+type listedNetwork struct {
+	session.Network
+	Gateway    string              `json:"gateway"`
+	Up         bool                `json:"up"`
+	Containers map[string][]string `json:"containers"` // addresses, and the names there
+}
+
+// networks are those that there are, with what is known of those on them.
+func networks() ([]listedNetwork, error) {
+	d, err := sessionDir(false)
+	if err != nil {
+		return nil, nil // nothing was ever made
+	}
+	all, err := d.Networks()
+	if err != nil {
+		note(false)(strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	s, err := session.Open(d)
+	switch {
+	case err == nil:
+		s.Close()
+		if auto, ok := s.Network(session.Auto); ok && s.Keep {
+			all = append([]session.Network{auto}, all...)
+		}
+	case !errors.Is(err, session.ErrNone):
+		return nil, err
+	}
+	out := make([]listedNetwork, 0, len(all))
+	for _, n := range all {
+		l := listedNetwork{Network: n, Gateway: n.Gateway().String(), Containers: map[string][]string{}}
+		if s != nil {
+			if up, ok := s.Network(n.Name); ok {
+				l.Network, l.Up = up, true
+				names, _ := d.Names(n.Name)
+				for number, all := range names {
+					if all == nil {
+						all = []string{}
+					}
+					l.Containers[n.Port(number).Address.Addr().String()] = all
+				}
+			}
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+func netInspect(args []string) int {
+	c := command{program: "rl-net inspect", help: netHelp, usage: "rl-net inspect NAME...", least: 1}
+	names, code, done := c.read(args)
+	if done {
+		return code
+	}
+	all, err := networks()
+	if err != nil {
+		return fail(err)
+	}
+	out := []listedNetwork{}
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(l listedNetwork) bool { return l.Name == name })
+		if i < 0 {
+			code = fail(noNetwork("inspect", name))
+			continue
+		}
+		out = append(out, all[i])
+	}
+	if len(out) > 0 {
+		sayJSON(out)
+	}
+	return code
+}

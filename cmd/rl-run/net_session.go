@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/runtimedir"
+	"github.com/rl-run/rl-run/launch"
+	"github.com/rl-run/rl-run/net/session"
+	"github.com/rl-run/rl-run/userns"
+)
+
+// sessionDir is where the caller's session keeps its state; make makes it.
+func sessionDir(make bool) (session.Dir, error) {
+	fd, path, err := callersRuntime().Sub("net", make)
+	if err != nil {
+		return "", err
+	}
+	_ = unix.Close(fd)
+	return session.Dir(path), nil
+}
+
+func callersRuntime() *runtimedir.Dir {
+	return runtimedir.New(os.Getenv("XDG_RUNTIME_DIR"), os.Geteuid())
+}
+
+func tidySession() { callersRuntime().Tidy("net") }
+
+// startSession opens the session, and starts one where none runs. It gets all ids
+// that the caller has, for any container may want them.
+func startSession(d session.Dir) (*session.Session, error) {
+	program, err := netd()
+	if err != nil {
+		return nil, err
+	}
+	caller, err := userns.Probe(userns.ModeAuto, os.Getenv("PATH"))
+	if err != nil {
+		return nil, err
+	}
+	ids, err := userns.Compile(userns.Request{}, caller)
+	if err != nil {
+		return nil, err
+	}
+	return session.Start(d, program, func(pid int) error {
+		return userns.WriteMaps(pid, ids.Maps, ids.How)
+	})
+}
+
+// netd finds rl-netd: beside this program, where it was installed, else in PATH.
+func netd() (string, error) {
+	if self, err := os.Executable(); err == nil {
+		beside := filepath.Join(filepath.Dir(self), "rl-netd")
+		if unix.Access(beside, unix.X_OK) == nil {
+			return beside, nil
+		}
+	}
+	path, err := exec.LookPath("rl-netd")
+	if err != nil {
+		return "", &launch.Hinted{
+			Err:  errors.New("find rl-netd: neither beside rl-run nor in PATH"),
+			Hint: "install it with rl-run: make install",
+		}
+	}
+	return filepath.Abs(path)
+}
+
+// stopSession returns when the session's process is gone, and all that it held.
+func stopSession(d session.Dir) error {
+	s, err := session.Open(d)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if _, err := session.Ask(d, session.Request{Verb: session.Stop}); err != nil {
+		return err
+	}
+	if err := ended(s.Pidfd, 10*time.Second); err != nil {
+		return fmt.Errorf("stop the session: process %d: %w", s.Pid, err)
+	}
+	d.Tidy()
+	tidySession()
+	return nil
+}
+
+// ended waits until the process of a pidfd has ended.
+func ended(pidfd int, limit time.Duration) error {
+	until := time.Now().Add(limit)
+	for {
+		left := time.Until(until).Milliseconds()
+		if left <= 0 {
+			return errors.New("it does not end")
+		}
+		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, int(left))
+		switch {
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return os.NewSyscallError("poll", err)
+		case n == 1:
+			return nil
+		}
+	}
+}
