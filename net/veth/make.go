@@ -1,0 +1,118 @@
+package veth
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/net/usernet"
+)
+
+// Container is where the inner end goes.
+type Container struct {
+	NetNS int // a descriptor of its net namespace, whose user namespace is the caller's
+	Pid   int // a process in it, which lxc-user-nic wants; rl-veth takes none
+}
+
+// Error is a pair that a helper did not make.
+type Error struct {
+	Helper Helper
+	Err    error // a *usernet.Refusal of rl-veth, or what went wrong otherwise
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+func (e *Error) Error() string {
+	cause := e.Err.Error()
+	if r, ok := errors.AsType[*usernet.Refusal](e.Err); ok {
+		cause = explain(r)
+	}
+	return "make veth pair: " + cause
+}
+
+// explain says what a word of rl-veth means.
+func explain(r *usernet.Refusal) string {
+	switch r.Word {
+	case usernet.Usage:
+		return "rl-veth does not take the request: addresses must be hosts of one net, and with a bridge there is none for the host"
+	case usernet.Privilege:
+		return "rl-veth has no CAP_NET_ADMIN here"
+	case usernet.Namespace:
+		return "the net namespace is not one of the caller's"
+	case usernet.Forbidden:
+		return usernet.Directory + "/" + usernet.File + " does not grant it"
+	case usernet.Quota:
+		return "there are as many links as " + usernet.Directory + "/" + usernet.File + " grants"
+	case usernet.Taken:
+		return "the address is in use, or all of the pool are"
+	case usernet.Clash:
+		s := "the host has a route to " + r.Route.String()
+		if r.Interface != "" {
+			s += fmt.Sprintf(" dev %q", r.Interface)
+		}
+		return s
+	case usernet.Exists:
+		return "the container has an interface " + usernet.Inner
+	case usernet.Filter:
+		return "the kernel cannot filter what the container sends"
+	case usernet.System:
+	}
+	return "the kernel refuses it"
+}
+
+// Make has the helper make a pair. The error is an *Error.
+func (h Helper) Make(c Container, r usernet.Request) (usernet.Answer, error) {
+	// What rl-veth would not even read need not be sent.
+	if _, err := usernet.ParseArgs(r.Args()); err != nil {
+		return usernet.Answer{}, &Error{h, err}
+	}
+	make := h.rlVeth
+	if h.LXC {
+		make = h.lxcUserNIC
+	}
+	answer, err := make(c, r)
+	if err != nil {
+		return usernet.Answer{}, &Error{h, err}
+	}
+	return answer, nil
+}
+
+func (h Helper) rlVeth(c Container, r usernet.Request) (usernet.Answer, error) {
+	// The copy is closed behind the start, the caller's own stays as it is.
+	fd, err := unix.FcntlInt(uintptr(c.NetNS), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return usernet.Answer{}, os.NewSyscallError("fcntl", err)
+	}
+	ns := os.NewFile(uintptr(fd), "net namespace")
+	defer ns.Close()
+	var out, complaint bytes.Buffer
+	cmd := exec.Command(h.Path, r.Args()...)
+	cmd.Env = []string{}
+	cmd.Dir = "/"
+	cmd.ExtraFiles = []*os.File{ns} // descriptor 3
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	ended := cmd.Run()
+	answer, err := usernet.ParseAnswer(out.String())
+	if !errors.Is(err, usernet.ErrAnswer) {
+		return answer, err
+	}
+	return usernet.Answer{}, failed(h.Path, ended, err, complaint.String())
+}
+
+// failed is the error of a program that gave no answer: how it ended, else that, and the
+// last line of what it had to say.
+func failed(path string, ended, err error, complaint string) error {
+	if ended != nil {
+		err = ended
+	}
+	lines := strings.Split(strings.TrimSpace(complaint), "\n")
+	if last := lines[len(lines)-1]; last != "" {
+		return fmt.Errorf("%s: %w: %q", path, err, last)
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
