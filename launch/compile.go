@@ -25,6 +25,7 @@ type Start struct {
 	Hostname string
 	Env      []string
 	Terminal bool
+	Sets     caps.Sets // of the command
 }
 
 // compiler is a start while it is being compiled.
@@ -75,7 +76,8 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		}
 	}
 	c.cleanup()
-	return &c.Start, nil
+	c.Sets = c.sets
+	return &c.Start, c.detachable()
 }
 
 func (c *compiler) note(format string, args ...any) {
@@ -122,7 +124,16 @@ func (c *compiler) startInit() error {
 	if c.ownPID() {
 		flags |= unix.CLONE_NEWPID
 	}
-	c.parent(plan.StartInit{Flags: flags}, "the user namespace comes first; the others are made inside it")
+	const why = "the user namespace comes first; the others are made inside it"
+	if c.spec.Detach {
+		c.parent(plan.StartKeeper{}, "it outlives rl-run, and is the parent of init")
+		c.Plan.Add(plan.Keeper, plan.DieWithParent{}, "until the command runs")
+		c.Plan.Add(plan.Keeper, plan.StartInit{Flags: flags}, why)
+		c.Plan.Add(plan.Keeper, plan.WaitFor{Whom: plan.Parent}, "the command runs, and is known by its name")
+		c.Plan.Add(plan.Keeper, plan.ExecKeeper{Log: c.spec.LogSize}, "nothing of rl-run stays in memory")
+	} else {
+		c.parent(plan.StartInit{Flags: flags}, why)
+	}
 	c.inInit(plan.DieWithParent{}, "")
 	return nil
 }
@@ -197,6 +208,9 @@ func (c *compiler) command(filter *seccomp.Profile) error {
 	c.inCmd(plan.NewKeyring{}, "the caller's keys stay outside")
 	if c.spec.NoStdin {
 		c.inCmd(plan.NullStdin{}, "")
+	}
+	if c.spec.Detach && !c.spec.Terminal {
+		c.inCmd(plan.KeepOutput{}, "")
 	}
 	if soft, hard := c.host.Files[0], c.host.Files[1]; soft != hard {
 		c.inCmd(plan.SetLimit{Name: "nofile", Resource: unix.RLIMIT_NOFILE, Soft: soft, Hard: hard},
@@ -292,6 +306,22 @@ func (c *compiler) exec(filter *seccomp.Profile) error {
 		return err
 	}
 	c.inCmd(plan.Exec{Paths: c.candidates(), Argv: c.argv(), Env: c.Env}, "")
+	return nil
+}
+
+// detachable: nobody is there after the end of a detached container to clean up.
+func (c *compiler) detachable() error {
+	if !c.spec.Detach || len(c.Plan.Cleanup) == 0 {
+		return nil
+	}
+	if c.temporaryLayers() {
+		return &Hinted{
+			Err:  fmt.Errorf("detach: on this machine writes go to %s, which nobody would remove", c.host.Layers),
+			Hint: "give --keep DIR, or --copy, or --read-only",
+		}
+	}
+	c.note("mount points that are made in %s stay there after a detached container", c.host.Rootfs.Path)
+	c.Plan.Cleanup = nil
 	return nil
 }
 

@@ -51,6 +51,10 @@ var goldens = []golden{
 		h.Nodes, h.Masks, h.Files = []string{"null"}, nil, [2]uint64{1024, 1024}
 	}}},
 	{"single", "rl-run --net=none --userns=single ./debian sh", "", []func(*Spec, *Host){singleID}},
+	{"detach", "rl-run --net=none -d ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Detach, s.NoStdin, s.LogSize = true, true, 1<<20 }}},
+	{"detach-terminal", "rl-run --net=none -d -t ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.Detach, s.NoStdin, s.LogSize, s.Terminal = true, true, 1<<20, true
+	}}},
 	{"keep-id", "rl-run --net=none --userns=keep-id ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Userns.Mode = userns.ModeKeepID }}},
 	{"explicit-maps", "rl-run --net=none --uidmap 0:100000:1000 --uidmap 1000:1000:1 --gidmap 0:100000:2000 ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
 		s.Userns.UID = []plan.Extent{{Inside: 0, Outside: 100000, Count: 1000}, {Inside: 1000, Outside: 1000, Count: 1}}

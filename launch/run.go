@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/caps/seccomp"
+	"github.com/rl-run/rl-run/internal/keeper"
 	"github.com/rl-run/rl-run/internal/pid1"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs"
@@ -45,6 +46,12 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 		}
 	}()
 	o.Image = image
+	if s.Detach {
+		if o.Keep.Image, err = keeper.MemFD(); err != nil {
+			return nil, err
+		}
+		defer unix.Close(o.Keep.Image)
+	}
 	var noted []string
 	for {
 		start, err := Compile(s, h, filter)
@@ -106,7 +113,7 @@ func (c *Container) run() (err error) {
 		if c.opts.Timing {
 			c.times[i] = monotonic()
 		}
-		_, first := e.Step.(plan.StartInit)
+		first := c.Child.PID == 0
 		if c.Child.PID != 0 && !handed {
 			if err := c.Child.Await(i); err != nil {
 				return err
@@ -126,10 +133,16 @@ func (c *Container) run() (err error) {
 // parentStep takes a step of the launcher itself.
 func (c *Container) parentStep(s plan.Step) error {
 	switch s := s.(type) {
-	case plan.StartInit:
+	case plan.StartInit, plan.StartKeeper:
 		// PDEATHSIG fires when the thread that cloned the container ends. Not
 		// earlier: until here the runtime may change threads, and does.
 		runtime.LockOSThread()
+		if s.Kind() == plan.KindStartKeeper {
+			// so that an init whose keeper is killed early is the launcher's to wait for
+			if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+				return os.NewSyscallError("prctl", err)
+			}
+		}
 		return c.Child.Start()
 	case plan.MapIDs:
 		return userns.WriteMaps(c.Child.PID, userns.Maps{UID: s.UID, GID: s.GID},
@@ -155,6 +168,15 @@ func (c *Container) parentStep(s plan.Step) error {
 	return fmt.Errorf("BUG: %s is no step of the parent", s.Kind())
 }
 
+// Abort ends a container that runs, when something else of its start has failed.
+func (c *Container) Abort() { c.tearDown() }
+
+// Detach leaves a detached container to its keeper.
+func (c *Container) Detach() error {
+	defer c.unlock()
+	return c.Child.Detach()
+}
+
 // tearDown ends a child that failed and waits for its end, so that what it held
 // is gone.
 func (c *Container) tearDown() {
@@ -162,9 +184,16 @@ func (c *Container) tearDown() {
 	if c.Child == nil {
 		return
 	}
-	if c.Child.PID != 0 {
+	var ws unix.WaitStatus
+	switch {
+	case c.Child.Keeper != 0:
+		_ = unix.Kill(c.Child.Keeper, unix.SIGKILL) // a child that is not yet waited for: its pid is its own
+		_, _ = wait4(c.Child.Keeper, &ws)
+		if c.Child.PID != 0 { // which ends with its keeper, and is the subreaper's then
+			_, _ = wait4(c.Child.PID, &ws)
+		}
+	case c.Child.PID != 0:
 		_ = unix.PidfdSendSignal(c.Child.PIDFD, unix.SIGKILL, nil, 0)
-		var ws unix.WaitStatus
 		_, _ = wait4(c.Child.PID, &ws)
 	}
 	c.Child.Close()

@@ -62,6 +62,8 @@ type Spec struct {
 	Terminal bool
 	NoStdin  bool
 	NoInit   bool
+	Detach   bool     // the container outlives the launcher
+	LogSize  int64    // bytes of output that are kept of a detached one
 	Command  []string // with the entrypoint before it; empty for the user's shell
 	Quiet    bool
 }

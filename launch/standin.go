@@ -20,11 +20,14 @@ import (
 // It returns where Go is needed still, for a terminal or to clean up, and where
 // the exec fails: then Supervise is next. signals is the fd of sigpipe.Open; the
 // calling thread is the one that started init, as the exec ends all others.
-func (c *Container) StandIn(signals int) {
+//
+// At the end the stand-in removes the files that are named from the directory,
+// as pid1.StandIn has it.
+func (c *Container) StandIn(signals, dir int, remove []string) {
 	if c.Terminal || len(c.Plan.Cleanup) > 0 || len(c.lock) > 0 {
 		return
 	}
-	s := pid1.StandIn{PID: c.Child.PID, Pipe: signals, Signals: sigpipe.Caught()}
+	s := pid1.StandIn{PID: c.Child.PID, Pipe: signals, Signals: sigpipe.Caught(), Dir: dir, Remove: remove}
 	argv, err := syscall.SlicePtrFromStrings(os.Args)
 	if err != nil {
 		return
@@ -39,6 +42,11 @@ func (c *Container) StandIn(signals int) {
 	}
 	if _, err := unix.FcntlInt(uintptr(signals), unix.F_SETFD, 0); err != nil {
 		return
+	}
+	if len(remove) > 0 {
+		if _, err := unix.FcntlInt(uintptr(dir), unix.F_SETFD, 0); err != nil {
+			return
+		}
 	}
 	all, old := ^uint64(0), uint64(0)
 	if sigmask(unix.SIG_SETMASK, &all, &old) != nil {

@@ -3,6 +3,7 @@ package launch
 import (
 	"errors"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -46,6 +47,13 @@ func (c *Container) Supervise(signals int) (int, error) {
 		return 128 + int(ws.Signal()), nil
 	}
 	return ws.ExitStatus(), nil
+}
+
+// Within reports whether the container ends within a time. Signals that come
+// meanwhile wait.
+func (c *Container) Within(d time.Duration) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.Child.PIDFD), Events: unix.POLLIN}}, int(d.Milliseconds()))
+	return err == nil && n > 0
 }
 
 // relay copies between the user's terminal and the container's until both ends

@@ -13,9 +13,14 @@ import (
 // Options are how a plan is run, as against what it does.
 type Options struct {
 	Image   int  // memfd of the static init, for ExecInit
+	Keep    Keep // for a plan with a keeper
 	Verbose bool // children write each step to stderr as they begin it
 	Timing  bool // children note the time at which they begin each step
 }
+
+// Keep are the fds that a keeper gets: its program, the directory of the log and
+// the file of the exit status. They stay the caller's.
+type Keep struct{ Image, Dir, Exit int }
 
 // Child is the part of a plan that init and command run, ready to be started.
 type Child struct {
@@ -27,6 +32,9 @@ type Child struct {
 	machine *machine
 	times   uint64
 
+	initPID uint64 // where the keeper leaves it
+
+	Keeper   int // pid of the keeper, which is init's parent then; 0 without
 	PID      int // of init, in the launcher's pid namespace; 0 before Start
 	PIDFD    int // close-on-exec
 	Terminal int // master of the pty, once OpenTerminal has run; else -1
@@ -47,7 +55,22 @@ func Prepare(pl Plan, o Options) (_ *Child, err error) {
 	if c.arena, err = newArena(); err != nil {
 		return nil, err
 	}
-	for _, ends := range [][2]*int{{&c.theirs, &c.control}, {&c.toCmd, &c.toInit}} {
+	d := &c.detach
+	*d = keep{-1, -1, -1, -1, -1, -1, -1, -1}
+	sockets := [][2]*int{{&c.theirs, &c.control}, {&c.toCmd, &c.toInit}}
+	if hasKeeper(pl) {
+		d.image, d.dir, d.exit = o.Keep.Image, o.Keep.Dir, o.Keep.Exit
+		sockets = append(sockets, [2]*int{&d.theirs, &d.hold})
+		var pipe [2]int
+		if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+			return nil, os.NewSyscallError("pipe2", err)
+		}
+		d.logR, d.logW = pipe[0], pipe[1]
+		if d.pid, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+			return nil, os.NewSyscallError("eventfd", err)
+		}
+	}
+	for _, ends := range sockets {
 		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return nil, os.NewSyscallError("socketpair", err)
@@ -66,7 +89,18 @@ func Prepare(pl Plan, o Options) (_ *Child, err error) {
 	return c, c.lower(pl, o)
 }
 
-// Start clones init. The calling goroutine must be locked to a thread that
+func hasKeeper(pl Plan) bool {
+	for _, e := range pl.Entries {
+		if e.Actor == Keeper {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Child) detached() bool { return c.detach.hold >= 0 }
+
+// Start clones init, or the keeper, and waits until that has cloned init. The calling goroutine must be locked to a thread that
 // lives as long as the container may: PDEATHSIG fires when that thread ends.
 func (c *Child) Start() error {
 	pidfd := (*int32)(c.arena.alloc(8))
@@ -89,13 +123,57 @@ func (c *Child) Start() error {
 	if pid < 0 {
 		return unix.Errno(-pid)
 	}
-	c.PID, c.PIDFD = int(pid), int(*pidfd)
+	if c.detached() {
+		c.Keeper = int(pid)
+		_ = unix.Close(int(*pidfd))
+	} else {
+		c.PID, c.PIDFD = int(pid), int(*pidfd)
+	}
 	// From here on the children alone hold their ends, whose end of file tells
 	// that they have executed or are gone.
-	for _, fd := range []*int{&c.control, &c.pidEvent, &c.toCmd, &c.toInit} {
-		_ = unix.Close(*fd)
-		*fd = -1
+	closeAll(&c.control, &c.pidEvent, &c.toCmd, &c.toInit, &c.detach.hold, &c.detach.logR, &c.detach.logW, &c.detach.pid)
+	if err == nil && c.Keeper != 0 {
+		err = c.awaitInit()
 	}
+	return err
+}
+
+func closeAll(fds ...*int) {
+	for _, fd := range fds {
+		if *fd >= 0 {
+			_ = unix.Close(*fd)
+			*fd = -1
+		}
+	}
+}
+
+// awaitInit waits until the keeper has started init. Its pid cannot become
+// another's: the keeper reaps nobody before it has executed.
+func (c *Child) awaitInit() (err error) {
+	_, ok, err := c.nextFrom(c.detach.theirs)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return ErrGone
+	}
+	c.PID = int(*(*uint64)(c.arena.at(c.initPID)))
+	c.PIDFD, err = unix.PidfdOpen(c.PID, 0)
+	return os.NewSyscallError("pidfd_open", err)
+}
+
+// Detach leaves the container, which runs, to its keeper, with the terminal. From
+// here on it does not end with the launcher.
+func (c *Child) Detach() error {
+	var oob []byte
+	if c.Terminal >= 0 {
+		oob = unix.UnixRights(c.Terminal)
+	}
+	if _, err := unix.SendmsgN(c.detach.theirs, []byte{1}, oob, nil, unix.MSG_NOSIGNAL); err != nil {
+		return os.NewSyscallError("sendmsg", err)
+	}
+	// the end of the socket: it has executed
+	_, _, err := c.nextFrom(c.detach.theirs)
 	return err
 }
 
@@ -149,13 +227,15 @@ func (c *Child) Running() error {
 }
 
 // next reads one record; ok is false at the end of the socket.
-func (c *Child) next() (step int, ok bool, err error) {
+func (c *Child) next() (step int, ok bool, err error) { return c.nextFrom(c.theirs) }
+
+func (c *Child) nextFrom(fd int) (step int, ok bool, err error) {
 	var record [2]int32
 	buf := unsafe.Slice((*byte)(unsafe.Pointer(&record)), unsafe.Sizeof(record))
 	var oob [64]byte
-	n, oobn, _, _, err := unix.Recvmsg(c.theirs, buf, oob[:], unix.MSG_CMSG_CLOEXEC)
+	n, oobn, _, _, err := unix.Recvmsg(fd, buf, oob[:], unix.MSG_CMSG_CLOEXEC)
 	for errors.Is(err, unix.EINTR) {
-		n, oobn, _, _, err = unix.Recvmsg(c.theirs, buf, oob[:], unix.MSG_CMSG_CLOEXEC)
+		n, oobn, _, _, err = unix.Recvmsg(fd, buf, oob[:], unix.MSG_CMSG_CLOEXEC)
 	}
 	switch {
 	case errors.Is(err, unix.ECONNRESET): // ended with unread bytes
@@ -218,13 +298,9 @@ func (c *Child) Began(index int) time.Duration {
 // at its steps fails at its next handoff. The memory is left to a child that
 // was started: it may still read it.
 func (c *Child) Close() {
-	for _, fd := range []*int{&c.control, &c.theirs, &c.pidEvent, &c.toCmd, &c.toInit, &c.PIDFD} {
-		if *fd >= 0 {
-			_ = unix.Close(*fd)
-			*fd = -1
-		}
-	}
-	if c.PID == 0 && c.arena != nil {
+	d := &c.detach
+	closeAll(&c.control, &c.theirs, &c.pidEvent, &c.toCmd, &c.toInit, &c.PIDFD, &d.hold, &d.theirs, &d.logR, &d.logW, &d.pid)
+	if c.PID == 0 && c.Keeper == 0 && c.arena != nil {
 		c.arena.free()
 	}
 }

@@ -6,7 +6,10 @@ type Kind string
 
 // The kinds of steps. Steps that do the same work in another manner share one.
 const (
+	KindStartKeeper   Kind = "start-keeper"
 	KindStartInit     Kind = "start-init"
+	KindKeepOutput    Kind = "keep-output"
+	KindExecKeeper    Kind = "exec-keeper"
 	KindDieWithParent Kind = "die-with-parent"
 	KindDieAgain      Kind = "die-with-parent-again"
 	KindMapIDs        Kind = "map-ids"

@@ -13,6 +13,7 @@ const (
 	maxInitOps    = 1 << 16
 	maxCommandOps = 1 << 14 // twice the directories in PATH, and 50
 	maxHelperOps  = 32
+	maxKeeperOps  = 64
 )
 
 // lower turns the steps of init and command into their programs. Parent's steps
@@ -21,29 +22,44 @@ const (
 func (c *Child) lower(pl Plan, o Options) (err error) {
 	shared := shared{
 		root: c.arena.word(), stage: c.arena.word(), devnull: c.arena.word(),
-		pty: c.arena.word(), command: c.arena.word(),
+		pty: c.arena.word(), command: c.arena.word(), init: c.arena.word(),
 	}
 	command := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxCommandOps)}
 	init := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxInitOps), command: command}
-	init.call(unix.SYS_CLOSE, lit(c.theirs))
+	var keeper *program
+	if c.detached() {
+		keeper = &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxKeeperOps), init: init, initControl: c.control}
+		keeper.control = c.detach.hold
+		keeper.call(unix.SYS_CLOSE, lit(c.theirs))
+		keeper.call(unix.SYS_CLOSE, lit(c.detach.theirs))
+		init.call(unix.SYS_CLOSE, lit(c.detach.hold)) // its end of file is for the launcher
+	} else {
+		init.call(unix.SYS_CLOSE, lit(c.theirs))
+	}
 	init.peer, command.peer = c.toCmd, c.toInit
 	command.call(unix.SYS_CLOSE, lit(c.toCmd))
 
 	for _, who := range []struct {
 		actor Actor
 		p     *program
-	}{{Command, command}, {Init, init}} {
+	}{{Command, command}, {Init, init}, {Keeper, keeper}} {
+		if who.p == nil {
+			continue
+		}
 		last := Parent // of Parent and Init: whose turn it is
 		started := false
 		for i, e := range pl.Entries {
 			who.p.step = int32(i)
-			if e.Actor == Parent && who.actor == Init {
-				if s, ok := e.Step.(StartInit); ok {
-					c.args.flags = unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND | s.Flags
-					started = true
-					last = Init // it starts running at once
-					continue
+			if s, ok := e.Step.(StartInit); ok && who.actor == Init {
+				c.args.flags = unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND
+				if e.Actor == Parent {
+					c.args.flags |= s.Flags
 				}
+				started = true
+				last = Init // it starts running at once
+				continue
+			}
+			if e.Actor == Parent && who.actor == Init {
 				if started && last == Init {
 					who.p.report()
 				}
@@ -54,7 +70,7 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 				continue
 			}
 			s, ok := e.Step.(childStep)
-			if !ok {
+			if !ok || !who.p.starts(s) {
 				return fmt.Errorf("lower step %d: %s is not for %s", i+1, e.Step.Kind(), e.Actor)
 			}
 			if who.actor == Init && last == Parent {
@@ -70,12 +86,27 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 			s.lower(who.p)
 		}
 	}
-	c.first = init.end()
-	c.machine = init.newMachine()
+	if keeper != nil {
+		c.first, c.machine, c.initPID = keeper.end(), keeper.newMachine(), shared.init
+	} else {
+		c.first, c.machine = init.end(), init.newMachine()
+	}
 	if c.arena.full {
 		return unix.E2BIG
 	}
 	return nil
+}
+
+// starts reports whether a step that starts a process starts the one that the
+// actor is there to start; true for other steps.
+func (p *program) starts(s Step) bool {
+	switch s.(type) {
+	case StartInit:
+		return p.init != nil
+	case StartCommand:
+		return p.command != nil
+	}
+	return true
 }
 
 // report tells the launcher that init has come to this step, which is not its own.

@@ -16,6 +16,7 @@ import (
 
 // allSteps has a value of each type of step.
 var allSteps = []Step{
+	StartKeeper{}, KeepOutput{}, ExecKeeper{1 << 20},
 	StartInit{unix.CLONE_NEWUSER},
 	Unshare{unix.CLONE_NEWNS},
 	JoinNet{},
@@ -78,7 +79,7 @@ var allSteps = []Step{
 
 // parents are the steps that only the launcher takes.
 var parents = map[string]bool{
-	"StartInit": true, "MapIDs": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true,
+	"StartKeeper": true, "MapIDs": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true,
 }
 
 func typeName(s Step) string { return reflect.TypeOf(s).Name() }
@@ -151,9 +152,11 @@ func TestEachStepIsLowered(t *testing.T) {
 		if text := s.String(); text == "" || strings.ContainsAny(text, "\n") || strings.Contains(text, "%!") {
 			t.Errorf("%s: text %q", typeName(s), text)
 		}
-		for _, actor := range []Actor{Init, Command} {
-			if s.Kind() == KindStartCommand && actor == Command {
-				continue // it starts nothing further
+		for _, actor := range []Actor{Init, Command, Keeper} {
+			if (s.Kind() == KindStartCommand) != (actor == Init) && s.Kind() == KindStartCommand ||
+				s.Kind() == KindStartInit && actor != Keeper ||
+				actor == Keeper && parents[typeName(s)] {
+				continue // each starts but the one that comes after it
 			}
 			var pl Plan
 			pl.Add(Parent, StartInit{unix.CLONE_NEWUSER}, "")

@@ -15,6 +15,10 @@ const AnyActor Actor = 0xff
 
 // Rules is the order of a start. Tests shuffle plans against it.
 var Rules = []Rule{
+	{KindStartKeeper, KindStartInit, AnyActor, "the keeper is the parent of init"},
+	{KindDieWithParent, KindStartInit, Keeper, "a launcher that dies early must leave nothing behind"},
+	{KindStartInit, KindWaitFor, Keeper, "init is its child"},
+	{KindWaitFor, KindExecKeeper, Keeper, "what outlives the launcher must run"},
 	{KindStartInit, KindMapIDs, AnyActor, "there is no user namespace to map before it"},
 	{KindDieWithParent, KindMapIDs, AnyActor, "a launcher that dies while ids are mapped must leave nothing behind"},
 	{KindMapIDs, KindSetIDs, AnyActor, "without a map every id is the overflow id"},
@@ -70,7 +74,7 @@ var Rules = []Rule{
 // its two steps.
 func (p *Plan) Check() error {
 	for _, r := range Rules {
-		first := [...]int{Parent: -1, Init: -1, Command: -1} // of After, by actor
+		first := [...]int{Parent: -1, Keeper: -1, Init: -1, Command: -1} // of After, by actor
 		for i, e := range p.Entries {
 			if r.Actor != AnyActor && e.Actor != r.Actor {
 				continue

@@ -8,6 +8,7 @@ type Actor uint8
 // The actors of a start, in the order in which they come to life.
 const (
 	Parent  Actor = iota // the launcher: the caller's ids, the host's namespaces
+	Keeper               // the parent of a detached container's init, on the host
 	Init                 // pid 1 of the container, until it executes the static init
 	Command              // the process that becomes COMMAND
 )
@@ -17,6 +18,8 @@ func (a Actor) String() string {
 	switch a {
 	case Parent:
 		return "parent"
+	case Keeper:
+		return "keeper"
 	case Init:
 		return "init"
 	case Command:
@@ -58,7 +61,7 @@ type Step interface {
 	String() string
 }
 
-// childStep is a step that init or command can take.
+// childStep is a step that keeper, init or command can take.
 type childStep interface {
 	Step
 	lower(p *program)

@@ -16,6 +16,10 @@ type program struct {
 
 	peer    int      // its end of the socket between init and command
 	command *program // what StartCommand starts
+
+	init        *program // of the keeper: what StartInit starts
+	initControl int
+	initArgs    *cloneArgs
 }
 
 // wiring is what a child inherits: fd numbers and places in the arena.
@@ -27,6 +31,17 @@ type wiring struct {
 	toCmd    int    // init's end of the socket between init and command
 	toInit   int    // the command's end
 	sigmask  uint64 // address of the caller's signal mask
+	detach   keep   // of a detached container
+}
+
+// keep is what the keeper has: all -1 in a plan without one.
+type keep struct {
+	image      int // memfd of the static keeper
+	dir, exit  int // for the log, and for the exit status
+	pid        int // eventfd for init's pid
+	logR, logW int // pipe of the command's output
+	hold       int // the keeper's end of its socket with the launcher, its control
+	theirs     int // the launcher's end
 }
 
 // shared are the results that one step leaves for another. They lie in the
@@ -37,6 +52,7 @@ type shared struct {
 	devnull uint64 // fd: the host's /dev/null, checked
 	pty     uint64 // fd, of the command: slave of its terminal
 	command uint64 // pid of the command, as init sees it
+	init    uint64 // pid of init, as its keeper sees it
 }
 
 // arg is an argument of a system call: a literal, or a word in the arena.
@@ -164,7 +180,8 @@ func (p *program) spawn(q *program) *op {
 	args.flags = unix.CLONE_VM
 	args.exitSignal = uint64(unix.SIGCHLD)
 	first := q.end()
-	o := p.call(unix.SYS_CLONE3, lit(address(args)), lit(unsafe.Sizeof(*args)), lit(address(first)), lit(address(p.newMachine())))
+	p.initArgs = args
+	o := p.call(unix.SYS_CLONE3, lit(address(args)), lit(unsafe.Sizeof(*args)), lit(address(first)), lit(address(q.newMachine())))
 	o.kind = kindClone
 	return o
 }

@@ -39,7 +39,8 @@ type StartCommand struct{}
 // waits for.
 type LetGo struct{ Whom Actor }
 
-// WaitFor waits for the other one's LetGo. It fails when that one has ended.
+// WaitFor waits for the other one's LetGo, or, as the keeper, for the launcher.
+// It fails when that one has ended.
 type WaitFor struct{ Whom Actor }
 
 // NewKeyring gives a new, empty session keyring, so that the caller's keys are
@@ -205,7 +206,11 @@ func (LetGo) lower(p *program) {
 	p.call(unix.SYS_WRITE, lit(p.peer), lit(p.a.word()), lit(1)).wants(1)
 }
 
-func (WaitFor) lower(p *program) {
+func (s WaitFor) lower(p *program) {
+	if s.Whom == Parent {
+		p.awaitLauncher()
+		return
+	}
 	p.call(unix.SYS_READ, lit(p.peer), lit(p.a.word()), lit(1)).wants(1)
 }
 

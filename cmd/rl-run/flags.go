@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/caps"
+	"github.com/rl-run/rl-run/container"
 	"github.com/rl-run/rl-run/internal/passwd"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
@@ -24,6 +25,9 @@ type flags struct {
 	verbose bool
 	timing  bool
 	version bool
+
+	user       string // as it was asked for
+	stopSignal int
 }
 
 // parse reads the command line up to ROOTFS; what follows belongs to the
@@ -59,7 +63,15 @@ func parse(args []string) (*flags, error) {
 	}
 	s.Terminal = w.tty
 	if !fs.Changed("tty") {
-		s.Terminal = w.stdin && isTerminal(0) && isTerminal(1)
+		s.Terminal = w.stdin && !w.detach && isTerminal(0) && isTerminal(1)
+	}
+	if s.Detach, s.LogSize = w.detach, logSize; s.Detach {
+		s.NoStdin = true
+	}
+	if s.Name != "" {
+		if err := container.CheckName(s.Name); err != nil {
+			return nil, err
+		}
 	}
 	for _, check := range [...]func(*words) error{
 		f.rootMode, f.size, f.mounts, f.identity, f.namespaces, f.network,
@@ -71,6 +83,9 @@ func parse(args []string) (*flags, error) {
 	}
 	return f, nil
 }
+
+// logSize is how much of its output is kept of a detached container, in bytes.
+const logSize = 16 << 20
 
 const usageHint = "rl-run [OPTIONS] ROOTFS [COMMAND [ARG...]]; rl-run --help has examples"
 

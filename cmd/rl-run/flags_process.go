@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -76,7 +75,9 @@ func (f *flags) process(w *words) error {
 	if err := oneOf("limits", w.limits, "require", "best-effort"); err != nil {
 		return err
 	}
-	if !knownSignal(w.stopSignal) {
+	stop, known := signalNumber(w.stopSignal)
+	f.stopSignal, f.user = int(stop), w.user
+	if !known {
 		return fmt.Errorf("--stop-signal %q: no such signal (expected a name like TERM or SIGTERM, or a number from 1 to 64)", w.stopSignal)
 	}
 	return nil
@@ -93,25 +94,4 @@ func (f *flags) noNULs(w *words) error {
 		}
 	}
 	return nil
-}
-
-// knownSignal takes what podman takes: names with or without SIG, in either case,
-// numbers, and real-time signals such as RTMIN+3.
-func knownSignal(name string) bool {
-	name = strings.TrimPrefix(strings.ToUpper(name), "SIG")
-	if unix.SignalNum("SIG"+name) != 0 {
-		return true
-	}
-	first, last := 1, 64
-	for _, realtime := range [...]string{"RTMIN", "RTMAX"} {
-		rest, ok := strings.CutPrefix(name, realtime)
-		if ok && rest == "" {
-			return true
-		}
-		if ok && (rest[0] == '+') == (realtime == "RTMIN") && (rest[0] == '+' || rest[0] == '-') {
-			name, last = rest[1:], 30 // libc keeps 32 and 33 to itself
-		}
-	}
-	n, err := strconv.Atoi(name)
-	return err == nil && strconv.Itoa(n) == name && n >= first && n <= last
 }

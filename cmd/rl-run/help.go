@@ -61,7 +61,8 @@ Process:
   -i, --interactive[=false]
                        connect stdin (it is)
   --entrypoint CMD     put CMD before COMMAND
-  --name NAME
+  -d, --detach         leave the container to run, print its name
+  --name NAME          by which rl-ps, rl-exec and the others know it
   --rm                 accepted: nothing is left in any case
   --privileged         refused: it says what to use instead
 

@@ -70,9 +70,9 @@ func signalNumber(name string) (unix.Signal, bool) {
 		return s, true
 	}
 	base, sign := 0, 1
-	if rest, ok := strings.CutPrefix(name, "RTMIN"); ok && (rest == "" || rest[0] == '+') {
+	if rest, ok := strings.CutPrefix(name, "RTMIN"); ok && (rest == "" || len(rest) > 1 && rest[0] == '+') {
 		base, name = rtmin, strings.TrimPrefix(rest, "+")
-	} else if rest, ok := strings.CutPrefix(name, "RTMAX"); ok && (rest == "" || rest[0] == '-') {
+	} else if rest, ok := strings.CutPrefix(name, "RTMAX"); ok && (rest == "" || len(rest) > 1 && rest[0] == '-') {
 		base, sign, name = rtmax, -1, strings.TrimPrefix(rest, "-")
 	}
 	if base != 0 && name == "" {

@@ -25,7 +25,7 @@ type words struct {
 	envHost                           bool
 	workdir, entrypoint, name         string
 	stopSignal, limits                string
-	tty, stdin, init, remove          bool
+	tty, stdin, init, remove, detach  bool
 	privileged, fakeRoot              bool
 	explain                           string
 	secrets, verbose, timing, quiet   bool
@@ -92,6 +92,7 @@ var options = [...]option{
 	{"workdir", "w", "", func(w *words) pflag.Value { return (*text)(&w.workdir) }},
 	{"tty", "t", "true", func(w *words) pflag.Value { return (*truth)(&w.tty) }},
 	{"interactive", "i", "true", func(w *words) pflag.Value { return (*truth)(&w.stdin) }},
+	{"detach", "d", "true", func(w *words) pflag.Value { return (*truth)(&w.detach) }},
 	{"init", "", "true", func(w *words) pflag.Value { return (*truth)(&w.init) }},
 	{"entrypoint", "", "", func(w *words) pflag.Value { return (*text)(&w.entrypoint) }},
 	{"name", "", "", func(w *words) pflag.Value { return (*text)(&w.name) }},

@@ -45,23 +45,17 @@ func run(args []string) int {
 		}
 		return 0
 	}
+	start := func(k plan.Keep) (*launch.Container, error) {
+		return launch.Launch(&f.spec, &host, filter, plan.Options{Verbose: f.verbose, Timing: f.timing, Keep: k}, note)
+	}
+	if f.spec.Detach {
+		return detached(f, &host, start)
+	}
 	signals, err := sigpipe.Open()
 	if err != nil {
 		return fail(err)
 	}
-	c, err := launch.Launch(&f.spec, &host, filter, plan.Options{Verbose: f.verbose, Timing: f.timing}, note)
-	if err != nil {
-		return fail(err)
-	}
-	if f.timing {
-		c.WriteTimes(os.Stderr)
-	}
-	c.StandIn(signals)
-	code, err := c.Supervise(signals)
-	if err != nil {
-		return fail(err)
-	}
-	return code
+	return attended(f, &host, func() (*launch.Container, error) { return start(plan.Keep{}) }, signals, note)
 }
 
 func explained(f *flags, start *launch.Start) error {

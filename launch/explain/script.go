@@ -75,6 +75,10 @@ func (w *script) step(n int, a plan.Actor, s plan.Step, why string) error {
 	if why != "" {
 		w.remark("(%s)", why)
 	}
+	if a == plan.Keeper && s.Kind() != plan.KindStartInit || s.Kind() == plan.KindStartKeeper || s.Kind() == plan.KindKeepOutput {
+		w.remark("left out: the script stays in the foreground")
+		return nil
+	}
 	if w.parted && a == plan.Init && ownAffair(s) {
 		w.remark("left out: the command takes the place of init")
 		return nil

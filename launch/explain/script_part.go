@@ -45,7 +45,16 @@ var places = [...]string{before: "prepare", starting: "start", mapping: "map", p
 // enter makes the part that entry i belongs to the one that is written to.
 func (w *script) enter(i int, e plan.Entry) {
 	where := inside
+	if e.Actor == plan.Keeper {
+		e.Actor = plan.Parent
+	}
 	switch e.Step.(type) {
+	case plan.WaitFor:
+		if e.Actor == plan.Parent {
+			where = starting
+		}
+	case plan.ExecKeeper:
+		where = starting
 	case plan.PivotRoot:
 		where = pivoting
 	case plan.StartInit:

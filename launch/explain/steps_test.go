@@ -67,6 +67,9 @@ var unseen = map[string]string{
 	"ResetSignals":  "undoes what only the launcher does",
 	"OpenTerminal":  "is left out, and said so",
 	"TakeTerminal":  "is left out, and said so",
+	"StartKeeper":   "is left out, and said so",
+	"KeepOutput":    "is left out, and said so",
+	"ExecKeeper":    "is left out, and said so",
 	"Seccomp":       "is left out, and said so",
 }
 

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/container"
+	"github.com/rl-run/rl-run/launch"
+	"github.com/rl-run/rl-run/plan"
+	"github.com/rl-run/rl-run/rootfs/mountspec"
+)
+
+// reserve takes a name for the container that is about to start. Where there is
+// no place for its state, a container in the foreground goes on without.
+func reserve(f *flags, host *launch.Host, note func(string)) (*container.Entry, error) {
+	s := &f.spec
+	e, err := containers().Reserve(container.Request{
+		Name: s.Name, Base: filepath.Base(host.Rootfs.Path), Detached: s.Detach, Rootfs: host.Rootfs.Path, Command: s.Command,
+	})
+	var used *container.InUseError
+	var name *container.NameError
+	switch {
+	case err == nil:
+		return e, nil
+	case s.Detach, errors.As(err, &used), errors.As(err, &name):
+		return nil, err
+	}
+	note("the container is not listed: " + err.Error())
+	return nil, nil
+}
+
+// register writes down what the container is and that it runs.
+func register(e *container.Entry, f *flags, host *launch.Host, c *launch.Container) error {
+	init, err := container.RefOf(c.Child.PID)
+	if err != nil {
+		return err
+	}
+	keeper := e.State.Owner
+	if c.Child.Keeper != 0 {
+		if keeper, err = container.RefOf(c.Child.Keeper); err != nil {
+			return err
+		}
+	}
+	if filter := filterOf(&c.Plan); filter != nil {
+		if err := e.WriteFilter(filter); err != nil {
+			return err
+		}
+	}
+	if err := e.WriteConfig(config(e.Name, f, host, c)); err != nil {
+		return err
+	}
+	return e.WriteState(&container.State{Init: init, Keeper: keeper, StartedAt: time.Now().UTC()})
+}
+
+// filterOf is the command's seccomp filter as the kernel gets it, nil for none.
+func filterOf(p *plan.Plan) []byte {
+	for _, e := range p.Entries {
+		if s, ok := e.Step.(plan.Seccomp); ok && len(s.Filter) > 0 {
+			size := len(s.Filter) * int(unsafe.Sizeof(s.Filter[0]))
+			return unsafe.Slice((*byte)(unsafe.Pointer(&s.Filter[0])), size)
+		}
+	}
+	return nil
+}
+
+// config is what rl-inspect shows and rl-exec repeats.
+func config(name string, f *flags, host *launch.Host, c *launch.Container) *container.Config {
+	s := &f.spec
+	exec := execOf(&c.Plan)
+	text := &container.Config{
+		Name: name, Rootfs: container.Text(host.Rootfs.Path), RootMode: string(s.RootMode),
+		Command: container.Texts(exec.Argv), CreatedAt: time.Now().UTC(), Hostname: c.Hostname,
+		UidMap: c.IDs.Maps.UID, GidMap: c.IDs.Maps.GID,
+		Share: map[string]string{}, Mounts: mountsOf(s.Mounts),
+		Capabilities: container.Capabilities{
+			Bounding: container.CapSet(c.Sets.Bounding), Effective: container.CapSet(c.Sets.Effective),
+			Permitted: container.CapSet(c.Sets.Permitted), Inheritable: container.CapSet(c.Sets.Inheritable),
+			Ambient: container.CapSet(c.Sets.Ambient),
+		},
+		Seccomp: s.Seccomp, NoNewPrivs: !s.NewPrivs,
+		Network: container.Network{Mode: s.Net, Ports: []string{}, DNS: s.DNS}, Fallbacks: c.Notes,
+		Exec: container.Exec{
+			UID: c.User.UID, GID: c.User.GID, Groups: c.User.Groups, User: f.user,
+			Workdir: container.Text(workdirOf(&c.Plan)), Env: container.Texts(c.Env), Terminal: c.Terminal,
+		},
+		StopSignal: f.stopSignal,
+	}
+	if text.Seccomp == "" {
+		text.Seccomp = "default"
+	}
+	for kind, share := range map[string]launch.Share{"pid": s.PID, "ipc": s.IPC, "uts": s.UTS, "cgroup": s.Cgroup} {
+		if share == launch.Shared {
+			text.Share[kind] = string(share)
+		}
+	}
+	if s.Net == launch.NetHost {
+		text.Share["net"] = s.Net
+	}
+	return text
+}
+
+func execOf(p *plan.Plan) (exec plan.Exec) {
+	for _, e := range p.Entries {
+		if s, ok := e.Step.(plan.Exec); ok {
+			exec = s
+		}
+	}
+	return exec
+}
+
+func workdirOf(p *plan.Plan) string {
+	for _, e := range p.Entries {
+		if s, ok := e.Step.(plan.Chdir); ok && e.Actor == plan.Command {
+			return s.Path
+		}
+	}
+	return "/"
+}
+
+func mountsOf(list []mountspec.Mount) []container.Mount {
+	mounts := make([]container.Mount, 0, len(list))
+	for _, m := range list {
+		shown := container.Mount{Type: "bind", Destination: container.Text(m.MountPoint()), Options: []string{}}
+		switch m := m.(type) {
+		case mountspec.Bind:
+			shown.Source = container.Text(m.Source)
+			if m.ReadOnly {
+				shown.Options = append(shown.Options, "ro")
+			}
+			if m.NoExec {
+				shown.Options = append(shown.Options, "noexec")
+			}
+		case mountspec.Device:
+			shown.Source = container.Text(m.Source)
+		case mountspec.Tmpfs:
+			shown.Type = "tmpfs"
+		}
+		mounts = append(mounts, shown)
+	}
+	return mounts
+}
+
+// detached starts a container that rl-run leaves behind, and prints its name.
+func detached(f *flags, host *launch.Host, start func(plan.Keep) (*launch.Container, error)) int {
+	e, err := reserve(f, host, nil)
+	if err != nil {
+		return fail(err)
+	}
+	defer e.Close()
+	code := detach(e, f, host, start)
+	if code != 0 {
+		if err := e.Remove(); err != nil {
+			fail(err)
+		}
+	}
+	return code
+}
+
+func detach(e *container.Entry, f *flags, host *launch.Host, start func(plan.Keep) (*launch.Container, error)) int {
+	exit, err := e.ExitFile()
+	if err != nil {
+		return fail(err)
+	}
+	defer unix.Close(exit)
+	c, err := start(plan.Keep{Dir: e.DirFD(), Exit: exit})
+	if err != nil {
+		return fail(err)
+	}
+	if err := register(e, f, host, c); err != nil {
+		c.Abort()
+		return fail(err)
+	}
+	if err := c.Detach(); err != nil {
+		c.Abort()
+		return fail(err)
+	}
+	return say(e.Name + "\n")
+}
+
+// unlisted is for how long a container without a name is not listed: to write
+// down what has ended before anybody can ask for it would cost every start.
+const unlisted = 50 * time.Millisecond
+
+// attended starts a container in the foreground, and returns with its end.
+func attended(f *flags, host *launch.Host, start func() (*launch.Container, error), signals int, note func(string)) int {
+	var e *container.Entry
+	if f.spec.Name != "" {
+		var err error
+		if e, err = reserve(f, host, note); err != nil {
+			return fail(err)
+		}
+	}
+	code := attend(e, f, host, start, signals, note)
+	if e != nil {
+		if err := e.Remove(); err != nil {
+			note(err.Error())
+		}
+	}
+	return code
+}
+
+func attend(e *container.Entry, f *flags, host *launch.Host, start func() (*launch.Container, error), signals int, note func(string)) int {
+	c, err := start()
+	if err != nil {
+		return fail(err)
+	}
+	if f.timing {
+		c.WriteTimes(os.Stderr)
+	}
+	if e == nil && !c.Within(unlisted) {
+		if e, err = reserve(f, host, note); err != nil {
+			note("the container is not listed: " + err.Error())
+		}
+	}
+	dir, files := -1, []string(nil)
+	if e != nil {
+		if err := register(e, f, host, c); err != nil {
+			note("the container cannot be entered: " + err.Error())
+		}
+		dir, files = e.DirFD(), e.Remains()
+	}
+	if e != nil {
+		c.StandIn(signals, dir, files)
+	}
+	code, err := c.Supervise(signals)
+	if e != nil && f.spec.Name == "" {
+		if err := e.Remove(); err != nil {
+			note(err.Error())
+		}
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return code
+}

@@ -1,0 +1,87 @@
+package plan
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/keeper"
+)
+
+// StartKeeper has the parent clone the keeper of a detached container, which
+// starts init in its place.
+type StartKeeper struct{}
+
+// KeepOutput gives what the command writes to the keeper.
+type KeepOutput struct{}
+
+// ExecKeeper replaces the keeper by the static keeper. Log is how many bytes of
+// output it keeps.
+type ExecKeeper struct{ Log int64 }
+
+// Kind implements Step.
+func (StartKeeper) Kind() Kind { return KindStartKeeper }
+
+// Kind implements Step.
+func (KeepOutput) Kind() Kind { return KindKeepOutput }
+
+// Kind implements Step.
+func (ExecKeeper) Kind() Kind { return KindExecKeeper }
+
+func (StartKeeper) String() string  { return "start the keeper" }
+func (KeepOutput) String() string   { return "connect stdout and stderr to the keeper" }
+func (s ExecKeeper) String() string { return fmt.Sprintf("exec keeper, log %d bytes", s.Log) }
+
+func (KeepOutput) lower(p *program) {
+	for _, fd := range [...]int{1, 2} {
+		p.call(unix.SYS_DUP3, lit(p.detach.logW), lit(fd), lit(0))
+	}
+}
+
+// lower of the keeper's start of init. What init inherits and the keeper held
+// for it is closed behind that: the ends of sockets tell by their end of file
+// who has gone.
+func (s StartInit) lower(p *program) {
+	p.spawn(p.init).keepIn(p.memory.init)
+	p.initArgs.flags = unix.CLONE_VM | s.Flags
+	p.call(unix.SYS_WRITE, lit(p.detach.pid), lit(p.memory.init), lit(8)).wants(8)
+	p.report()
+	for _, fd := range [...]int{p.initControl, p.toCmd, p.toInit, p.pidEvent, p.detach.logW} {
+		p.call(unix.SYS_CLOSE, lit(fd))
+	}
+}
+
+// awaitLauncher waits for the launcher's word, which comes with the terminal
+// where there is one: that is put in the place of the pipe.
+func (p *program) awaitLauncher() {
+	type message struct {
+		msg     unix.Msghdr
+		iov     unix.Iovec
+		payload uint64
+		control unix.Cmsghdr
+		fd      uint64
+	}
+	m := (*message)(p.a.alloc(int(unsafe.Sizeof(message{}))))
+	m.iov.Base = (*byte)(unsafe.Pointer(&m.payload))
+	m.iov.SetLen(1)
+	m.msg.Iov, m.msg.Iovlen = &m.iov, 1
+	m.msg.Control = (*byte)(unsafe.Pointer(&m.control))
+	m.msg.SetControllen(unix.CmsgSpace(4))
+	m.fd = uint64(p.detach.logR)
+	p.call(unix.SYS_RECVMSG, lit(p.control), lit(address(&m.msg)), lit(unix.MSG_CMSG_CLOEXEC)).wants(1)
+	// of its own number where no fd came: EINVAL
+	p.call(unix.SYS_DUP3, at(address(&m.fd)), lit(p.detach.logR), lit(unix.O_CLOEXEC)).skips(0, unix.EINVAL)
+}
+
+func (s ExecKeeper) lower(p *program) {
+	k := p.detach
+	argv := keeper.Argv(keeper.Options{PID: k.pid, Output: k.logR, Dir: k.dir, Exit: k.exit, Cap: s.Log})
+	// the launcher ends once it sees the exec
+	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_PDEATHSIG), lit(0))
+	p.call(unix.SYS_CLOSE_RANGE, lit(3), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
+	for _, fd := range [...]int{k.pid, k.logR, k.dir, k.exit} {
+		p.call(unix.SYS_FCNTL, lit(fd), lit(unix.F_SETFD), lit(0))
+	}
+	p.call(unix.SYS_EXECVEAT, lit(k.image), p.str(""), lit(p.a.strs(argv)), lit(p.a.strs(nil)), lit(unix.AT_EMPTY_PATH))
+}
