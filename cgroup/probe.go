@@ -20,15 +20,22 @@ func Probe(l *Limits, getenv func(string) string) Host {
 	if l.IsZero() {
 		return Host{}
 	}
-	return (&prober{euid: os.Geteuid(), getenv: getenv}).probe(l)
+	return (&prober{euid: os.Geteuid(), getenv: getenv, access: mayWrite}).probe(l)
 }
 
-// prober reads below root: a fixture's, in a test.
+// prober reads below root, which in a test is a fixture's.
 type prober struct {
 	root   string
-	seen   string // which part of the hierarchy is mounted at Host.Mount
 	euid   int
 	getenv func(string) string
+	access func(path string) bool // whether the caller may write
+
+	seen string // which part of the hierarchy is mounted at Host.Mount
+}
+
+// mayWrite goes by the effective ids, as a write does.
+func mayWrite(path string) bool {
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK, unix.AT_EACCESS) == nil
 }
 
 func (p *prober) path(name string) string { return p.root + name }
@@ -47,11 +54,7 @@ func (p *prober) exists(elem ...string) bool {
 	return unix.Access(p.path(filepath.Join(elem...)), unix.F_OK) == nil
 }
 
-// writable goes by the effective ids, as a write does. A fixture in a test belongs to
-// its caller.
-func (p *prober) writable(elem ...string) bool {
-	return unix.Faccessat(unix.AT_FDCWD, p.path(filepath.Join(elem...)), unix.W_OK, unix.AT_EACCESS) == nil
-}
+func (p *prober) writable(elem ...string) bool { return p.access(p.path(filepath.Join(elem...))) }
 
 func (p *prober) probe(l *Limits) Host {
 	h := Host{UID: p.outerUID(), PageSize: os.Getpagesize()}
