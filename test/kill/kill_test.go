@@ -21,12 +21,12 @@ func TestMain(m *testing.M) {
 // the script stays too, and has a child.
 const script = "sleep 30; exit 0"
 
-// kills is how many times rl-run is killed, over all modes: 500, or RLRUN_KILLS.
+// kills is how many times rl-run is killed, over all modes: 500 (see trial.Mass), or RLRUN_KILLS.
 func kills(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("RLRUN_KILLS")
 	if text == "" {
-		return 500
+		return trial.Mass(500)
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
@@ -87,7 +87,7 @@ func TestHarnessSeesLeftovers(t *testing.T) {
 			}
 		},
 		window: 10 * time.Millisecond,
-	}.run(t, 120, leak.Patience)
+	}.run(t, trial.Mass(120), leak.Patience)
 	t.Logf("%d of %d kills left a container behind; the others were gone after %v at most", len(o.left), o.kills, o.slowest.Round(time.Millisecond))
 	if len(o.left) == 0 {
 		t.Error("the harness saw nothing that was left behind")
