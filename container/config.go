@@ -13,7 +13,7 @@ type Config struct {
 	CreatedAt time.Time
 	Hostname  string
 
-	UidMap, GidMap IDMap             //nolint:revive // as podman spells them
+	UidMap, GidMap IDMap             //nolint:staticcheck // as podman spells them
 	Share          map[string]string // by type as in /proc/PID/ns, for those not private: "host" or "container:NAME"
 	Mounts         []Mount
 

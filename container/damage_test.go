@@ -92,7 +92,7 @@ func TestDamage(t *testing.T) {
 			if err := seen.Remove(); err != nil {
 				t.Error(err)
 			}
-			isGone(t, s, "db")
+			isGone(t, s)
 			is(t, s, "fine", Created)
 			e.Close()
 			if err := fine.Remove(); err != nil {
@@ -161,7 +161,7 @@ func TestAbandonDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	var end *exec.ExitError
-	if err := keeper.Wait(); !errors.As(err, &end) || end.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+	if err := keeper.Wait(); !errors.As(err, &end) || end.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
 		t.Errorf("keeper: %v", err)
 	}
 	if err := reader.Process.Signal(syscall.Signal(0)); err != nil {
@@ -181,7 +181,7 @@ func TestVanishedDirectory(t *testing.T) {
 		if err := os.RemoveAll(filepath.Join(dir, gone)); err != nil {
 			t.Fatal(err)
 		}
-		isGone(t, s, "db")
+		isGone(t, s)
 		if err := s.sweepAll(); err != nil {
 			t.Error(err)
 		}

@@ -79,8 +79,7 @@ func (e *Entry) Refresh() error {
 
 // leaf leaves out the name that the message has already.
 func leaf(err error) error {
-	var of *os.PathError
-	if errors.As(err, &of) {
+	if of, ok := errors.AsType[*os.PathError](err); ok {
 		return of.Err
 	}
 	return err
@@ -169,8 +168,7 @@ func (e *Entry) write(name string, text []byte) error {
 		e.written[name] = text
 		err = e.enter()
 	}
-	var of *os.PathError
-	if errors.As(err, &of) {
+	if of, ok := errors.AsType[*os.PathError](err); ok {
 		of.Path = e.path + "/" + name
 	}
 	if err == nil && e.written != nil {

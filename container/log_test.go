@@ -17,8 +17,16 @@ func TestLastLines(t *testing.T) {
 		n    int
 		want string
 	}{
-		{"", 3, ""}, {"a\nb\nc\n", 0, ""}, {"a\nb\nc\n", 1, "c\n"}, {"a\nb\nc\n", 2, "b\nc\n"}, {"a\nb\nc\n", 9, "a\nb\nc\n"},
-		{"a\nb", 1, "b"}, {"a\nb", 2, "a\nb"}, {"\n\n\n", 2, "\n\n"}, {"a", 1, "a"}, {"\n", 1, "\n"},
+		{"", 3, ""},
+		{"a\nb\nc\n", 0, ""},
+		{"a\nb\nc\n", 1, "c\n"},
+		{"a\nb\nc\n", 2, "b\nc\n"},
+		{"a\nb\nc\n", 9, "a\nb\nc\n"},
+		{"a\nb", 1, "b"},
+		{"a\nb", 2, "a\nb"},
+		{"\n\n\n", 2, "\n\n"},
+		{"a", 1, "a"},
+		{"\n", 1, "\n"},
 	} {
 		if got := string(lastLines([]byte(test.text), test.n)); got != test.want {
 			t.Errorf("%q, %d: %q, want %q", test.text, test.n, got, test.want)

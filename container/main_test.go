@@ -97,17 +97,17 @@ func fill(s *Store) error {
 	}
 	err = kept.WriteConfig(&Config{Name: "kept", Hostname: strings.Repeat("after", 10000)})
 	if err == nil || !strings.Contains(err.Error(), "no space left") {
-		return fmt.Errorf("WriteConfig: %v", err)
+		return fmt.Errorf("WriteConfig: %w", err)
 	}
 	c, err := kept.Config()
 	if err != nil || c.Hostname != "before" {
-		return fmt.Errorf("Config after that: %+v, %v", c, err)
+		return fmt.Errorf("Config after that: %+v, %w", c, err)
 	}
 	if _, err := s.Reserve(Request{Name: "other"}); err == nil || !strings.Contains(err.Error(), "no space left") {
-		return fmt.Errorf("Reserve: %v", err)
+		return fmt.Errorf("Reserve: %w", err)
 	}
 	if names, err := s.Names(); err != nil || len(names) != 1 {
-		return fmt.Errorf("Names: %v, %v", names, err)
+		return fmt.Errorf("Names: %v, %w", names, err)
 	}
 	// How it ended still goes in, and it can be removed.
 	if err := kept.WriteExit(Exit{Code: 3}); err != nil {

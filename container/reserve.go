@@ -154,8 +154,7 @@ func (e *Entry) fill(c int, path string) (temp string, dir int, err error) {
 		}
 		_ = os.RemoveAll(path + "/" + temp)
 		e.store.dir.Tidy(folder)
-		var of *os.PathError
-		if errors.As(err, &of) {
+		if of, ok := errors.AsType[*os.PathError](err); ok {
 			of.Path = e.path
 		}
 		return "", -1, err

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -178,7 +177,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		_ = gate.Close()
 		_ = open.Close()
 		time.Sleep(time.Duration(rand.IntN(12)) * time.Millisecond)
-		if err := c.Process.Signal(syscall.SIGKILL); err != nil {
+		if err := c.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		_ = c.Wait()

@@ -75,8 +75,7 @@ func (c *command) each(s *container.Store, names []string, do func(*container.En
 
 // about says of which container an error is, and which one may have been meant.
 func (c *command) about(s *container.Store, name string, err error) error {
-	var unknown *container.UnknownError
-	if errors.As(err, &unknown) {
+	if _, unknown := errors.AsType[*container.UnknownError](err); unknown {
 		if near := nearestName(s, name); near != "" {
 			err = fmt.Errorf("there is no such container (did you mean %s?)", near)
 		} else {

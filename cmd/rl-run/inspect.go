@@ -39,10 +39,11 @@ type inspected struct {
 	Detached   bool
 	Hostname   string
 
-	UidMap, GidMap container.IDMap //nolint:revive // as podman spells them
-	Share          map[string]string
-	Namespaces     map[string]namespace
-	Mounts         []container.Mount
+	UIDMap     container.IDMap `json:"UidMap"` // as podman spells it
+	GIDMap     container.IDMap `json:"GidMap"`
+	Share      map[string]string
+	Namespaces map[string]namespace
+	Mounts     []container.Mount
 
 	Capabilities container.Capabilities
 	Seccomp      string
@@ -113,7 +114,7 @@ func inspectOne(e *container.Entry, secrets bool) (*inspected, error) {
 	i := &inspected{
 		Name: e.Name, State: e.Status, Rootfs: config.Rootfs, RootMode: config.RootMode, Command: config.Command,
 		CreatedAt: config.CreatedAt, OOMKilled: s.OOMKilled, Dropped: e.Exit.Dropped, Detached: s.Detached, Hostname: config.Hostname,
-		UidMap: config.UidMap, GidMap: config.GidMap, Share: config.Share, Mounts: config.Mounts,
+		UIDMap: config.UidMap, GIDMap: config.GidMap, Share: config.Share, Mounts: config.Mounts,
 		Capabilities: config.Capabilities, Seccomp: config.Seccomp, NoNewPrivs: config.NoNewPrivs,
 		Network: config.Network, Limits: config.Limits, Fallbacks: append(config.Fallbacks, s.Fallbacks...),
 		Exec: config.Exec, StopSignal: config.StopSignal,

@@ -97,8 +97,7 @@ func end(s *container.Store, e *container.Entry) error {
 }
 
 func ignoreEnded(err error) error {
-	var not *container.NotRunningError
-	if errors.As(err, &not) {
+	if _, not := errors.AsType[*container.NotRunningError](err); not {
 		return nil
 	}
 	return err

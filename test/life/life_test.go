@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/container"
 	"github.com/rl-run/rl-run/internal/leak"
@@ -147,7 +148,7 @@ func TestInspect(t *testing.T) {
 		Name, State string
 		Pid         int
 		ExitCode    *int
-		UidMap      []string
+		UIDMap      []string `json:"UidMap"`
 		Namespaces  map[string]struct {
 			Inode      uint64
 			Host       bool
@@ -159,7 +160,7 @@ func TestInspect(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	c := list[0]
-	if c.Name != "db" || c.State != "running" || c.ExitCode != nil || fmt.Sprint(c.UidMap) != fmt.Sprintf("[0:%d:1]", os.Getuid()) {
+	if c.Name != "db" || c.State != "running" || c.ExitCode != nil || fmt.Sprint(c.UIDMap) != fmt.Sprintf("[0:%d:1]", os.Getuid()) {
 		t.Errorf("%s", out)
 	}
 	if fmt.Sprint(c.Exec.Env) != "[PATH PASSWORD]" || strings.Contains(out, "hunter2") {
@@ -257,7 +258,7 @@ func TestKeeperIsKilled(t *testing.T) {
 	}
 	defer e.Close()
 	waiting := trial.Command{Path: trial.Bin(t, "rl-wait"), Args: []string{"db"}}.Start(t)
-	if err := syscall.Kill(e.State.Keeper.PID, syscall.SIGKILL); err != nil {
+	if err := unix.Kill(e.State.Keeper.PID, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	waiting.Wait().Fails(t, 125, "wait for db: its exit code is not known")

@@ -108,7 +108,7 @@ func keep(e *container.Entry, pid, output int) error {
 }
 
 // start starts a container with a script, and removes it at the end of the test.
-func start(t *testing.T, name, script string) string {
+func start(t *testing.T, name, script string) {
 	t.Helper()
 	c := exec.Command("/proc/self/exe")
 	c.Env = append(os.Environ(), "RLRUN_LIFE_NAME="+name, "RLRUN_LIFE_SCRIPT="+script)
@@ -124,7 +124,7 @@ func start(t *testing.T, name, script string) string {
 		t.Fatal(err)
 	}
 	got := strings.TrimSuffix(line, "\n")
-	if name != "" && got != name {
+	if got != name {
 		t.Fatalf("start %s: %s", name, got)
 	}
 	reaped := make(chan struct{})
@@ -133,10 +133,9 @@ func start(t *testing.T, name, script string) string {
 		close(reaped)
 	}()
 	t.Cleanup(func() {
-		rl(t, "rl-rm", "-f", got).OK(t)
+		rl(t, "rl-rm", "-f", name).OK(t)
 		<-reaped
 	})
-	return got
 }
 
 // rl runs a command of rl-run's.
