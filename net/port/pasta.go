@@ -10,7 +10,8 @@ import "fmt"
 // pasta binds the ports when it starts and cannot tell which free one it got, so every HostPort
 // has a number here: [Bind], which also names the owner of a busy one, and close the
 // sockets before pasta starts. An address of the loopback interface reaches the
-// container's loopback, any other its outward address, with the client's address kept.
+// container's loopback, any other its outward address, with the client's address kept. Old
+// releases (that of Debian 12 is one) refuse one number on two addresses.
 func PastaArgs(list []Publish) ([]string, error) {
 	args := make([]string, 0, 8+2*len(list))
 	var given [2]bool
