@@ -69,7 +69,6 @@ func (s *host) answer(c net.Conn) {
 		if end {
 			// Whoever reads the answer finds no session any more.
 			s.dir.RemoveState()
-			_ = os.Remove(s.dir.Control())
 		}
 	})
 	_ = json.NewEncoder(c).Encode(reply)
@@ -154,6 +153,11 @@ func (s *host) remove(name string) error {
 		return fmt.Errorf("remove network %s: there is none of this name", name)
 	}
 	used, err := ports(b.network)
+	// The kernel takes some 40 ms to clean up behind a net namespace.
+	for tries := 0; err == nil && len(used) > 0 && tries < 20; tries++ {
+		time.Sleep(10 * time.Millisecond)
+		used, err = ports(b.network)
+	}
 	if err != nil {
 		return fmt.Errorf("remove network %s: %w", name, err)
 	}

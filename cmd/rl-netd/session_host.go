@@ -221,12 +221,23 @@ func (s *host) write() error {
 }
 
 // end takes away what says that there is a session. What is in its namespaces goes
-// with the process.
+// with the process. Another session may have been started since this one told that
+// it ends: then all there is belongs to that one.
 func (s *host) end() {
 	close(s.over)
-	s.dir.RemoveState()
-	_ = os.Remove(s.dir.Control())
 	if s.control != nil {
 		_ = s.control.Close()
+	}
+	lock, err := s.dir.Lock()
+	if err != nil {
+		return // no directory is left
+	}
+	pid, another := s.dir.Pid()
+	if another = another && pid != s.state.Pid; !another {
+		s.dir.RemoveState()
+	}
+	_ = lock.Close()
+	if !another {
+		s.dir.Tidy()
 	}
 }

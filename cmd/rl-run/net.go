@@ -164,7 +164,6 @@ func removeNetwork(name string) error {
 		return noNetwork("remove", name)
 	}
 	d.Tidy()
-	tidySession()
 	return nil
 }
 

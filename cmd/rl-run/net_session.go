@@ -30,8 +30,6 @@ func callersRuntime() *runtimedir.Dir {
 	return runtimedir.New(os.Getenv("XDG_RUNTIME_DIR"), os.Geteuid())
 }
 
-func tidySession() { callersRuntime().Tidy("net") }
-
 // startSession opens the session, and starts one where none runs. It gets all ids
 // that the caller has, for any container may want them.
 func startSession(d session.Dir) (*session.Session, error) {
@@ -84,7 +82,6 @@ func stopSession(d session.Dir) error {
 		return fmt.Errorf("stop the session: process %d: %w", s.Pid, err)
 	}
 	d.Tidy()
-	tidySession()
 	return nil
 }
 

@@ -101,7 +101,9 @@ func (s *State) verify(pidfd int) error {
 	if ino, err := inode(parent); err != nil || ino != own.Ino {
 		return fmt.Errorf("session process %d: its user namespace is not a child of the caller's", s.Pid)
 	}
-	if err := unix.PidfdSendSignal(pidfd, 0, nil, 0); err != nil {
+	// A signal of 0 would reach one that has ended and was not waited for.
+	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	if n, err := unix.Poll(fds, 0); err != nil || n != 0 {
 		return ErrNone
 	}
 	return nil

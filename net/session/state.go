@@ -129,8 +129,16 @@ func (d Dir) WriteState(s State) error {
 
 // RemoveState removes what says that there is a session: its networks stay.
 func (d Dir) RemoveState() {
-	_ = os.Remove(d.path("session.json"))
-	_ = os.Remove(d.PidFile())
+	for _, name := range []string{"session.json", "pid", "control"} {
+		_ = os.Remove(d.path(name))
+	}
+}
+
+// Pid is what session.json says of the session's process, whether it lives or not;
+// ok is false where it says nothing.
+func (d Dir) Pid() (pid int, ok bool) {
+	s, err := d.readState()
+	return s.Pid, err == nil
 }
 
 // readState reads session.json.
@@ -173,8 +181,8 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// Tidy removes what a session leaves when no network is written down: the
-// directory is then empty.
+// Tidy removes what sessions leave, and the directory, when no network is written
+// down and no session runs.
 func (d Dir) Tidy() {
 	if all, err := d.Networks(); err != nil || len(all) > 0 {
 		return
@@ -189,9 +197,11 @@ func (d Dir) Tidy() {
 		return
 	}
 	d.RemoveState()
-	for _, name := range []string{"control", "log", "lock"} {
-		_ = os.Remove(d.path(name))
-	}
 	_ = os.RemoveAll(d.path("names"))
 	_ = os.Remove(d.path("networks"))
+	_ = os.Remove(d.path("log"))
+	_ = os.Remove(d.path("lock"))
+	if os.Remove(string(d)) == nil {
+		_ = os.Remove(filepath.Dir(string(d))) // where it is empty
+	}
 }

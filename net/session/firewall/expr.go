@@ -25,7 +25,9 @@ func is(key expr.MetaKey, value []byte) part {
 	return part{load(key), &expr.Cmp{Op: expr.CmpOpEq, Register: first, Data: value}}
 }
 
-func protocol(ethertype uint16) part { return is(expr.MetaKeyPROTOCOL, big16(ethertype)) }
+// protocol reads the frame itself: of one with a VLAN tag the kernel has taken the
+// tag off before, as a network card would, and calls its protocol the inner one.
+func protocol(ethertype uint16) part { return etherType.is(big16(ethertype)...) }
 
 func layer4(number byte) part { return is(expr.MetaKeyL4PROTO, []byte{number}) }
 
@@ -44,6 +46,7 @@ type field struct {
 
 var (
 	etherSource = field{expr.PayloadBaseLLHeader, 6, 6}
+	etherType   = field{expr.PayloadBaseLLHeader, 12, 2}
 	arpKind     = field{expr.PayloadBaseNetworkHeader, 0, 6}
 	arpHardware = field{expr.PayloadBaseNetworkHeader, 8, 6}
 	arpAddress  = field{expr.PayloadBaseNetworkHeader, 14, 4}
