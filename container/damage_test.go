@@ -40,11 +40,6 @@ func TestDamage(t *testing.T) {
 		"a directory":     instead(func(p string) error { return os.Mkdir(p, 0o700) }),
 		"a FIFO":          instead(func(p string) error { return unix.Mkfifo(p, 0o600) }),
 		"a link":          instead(func(p string) error { return os.Symlink("/etc/passwd", p) }),
-		"an empty directory": func(t *testing.T, dir string) {
-			if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
-				t.Fatal(err)
-			}
-		},
 		"a file": func(t *testing.T, dir string) {
 			if err := os.RemoveAll(dir); err != nil {
 				t.Fatal(err)
@@ -73,17 +68,7 @@ func TestDamage(t *testing.T) {
 				t.Error("there is a process")
 			}
 			var used *InUseError
-			again, err := s.Reserve(Request{Name: "db"})
-			switch {
-			case name == "an empty directory":
-				// as good as none
-				if err != nil {
-					t.Fatal(err)
-				}
-				seen.Close()
-				seen = again
-				seen.State.Owner.Start-- // not this process
-			case !errors.As(err, &used) || used.Hint() != "rl-rm -f db":
+			if _, err := s.Reserve(Request{Name: "db"}); !errors.As(err, &used) || used.Hint() != "rl-rm -f db" {
 				t.Errorf("Reserve: %v", err)
 			}
 			if err := seen.Abandon(); err != nil {
@@ -255,4 +240,27 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	if text, err := os.ReadFile(victim); string(text) != "precious" || err != nil {
 		t.Errorf("%q, %v", text, err)
 	}
+}
+
+// An empty directory is what is left of an entry while it is deleted file by file.
+func TestEmptyIsNone(t *testing.T) {
+	s, dir := newStore(t)
+	reserve(t, s, Request{Name: "other"})
+	for range 2 {
+		if err := os.Mkdir(dir+"/rl-run/c/db", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		isGone(t, s)
+		if err := s.sweepAll(); err != nil {
+			t.Error(err)
+		}
+		if names, err := s.Names(); len(names) != 1 || err != nil {
+			t.Errorf("%v, %v", names, err)
+		}
+	}
+	if err := os.Mkdir(dir+"/rl-run/c/db", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	reserve(t, s, Request{Name: "db"})
+	is(t, s, "db", Created)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -52,8 +53,8 @@ func (s *Store) open(c int, path, name string) (*Entry, error) {
 		e.Close()
 		return nil, err
 	}
-	if e.Status == Damaged && !e.current(c) {
-		e.Close() // it is being deleted
+	if e.Status == Damaged && (!e.current(c) || e.empty()) {
+		e.Close() // it is being deleted: the state goes last
 		return nil, unix.ENOENT
 	}
 	return e, nil
@@ -181,6 +182,18 @@ func (e *Entry) write(name string, text []byte) error {
 func (e *Entry) vanished() bool {
 	var st unix.Stat_t
 	return unix.Fstat(e.dir, &st) == nil && st.Nlink == 0
+}
+
+// empty reports whether there is nothing in the directory.
+func (e *Entry) empty() bool {
+	fd, err := openat(e.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return false
+	}
+	dir := os.NewFile(uintptr(fd), e.path)
+	defer dir.Close()
+	names, err := dir.Readdirnames(1)
+	return len(names) == 0 && errors.Is(err, io.EOF)
 }
 
 // DirFD is the directory's file descriptor, close-on-exec, which stays the entry's: for the keeper, which makes the

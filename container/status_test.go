@@ -164,6 +164,7 @@ func TestKeeperKilled(t *testing.T) {
 		seen := is(t, s, "db", Running)
 		kill(t, keeper)
 		kill(t, init)
+		// The kernel remembers since 6.15, for those who have looked before.
 		if _, err := seen.Wait(); !errors.Is(err, ErrNoExit) {
 			t.Errorf("Wait: %v", err)
 		}

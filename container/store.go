@@ -114,6 +114,7 @@ func (s *Store) Each(f func(*Entry) error) error {
 		}
 		e, err := s.open(c, path, name)
 		if errors.Is(err, unix.ENOENT) {
+			sweep = true
 			continue
 		}
 		if err != nil {
@@ -170,6 +171,7 @@ func (s *Store) sweep() error {
 		case CheckName(name) == nil:
 			e, err := s.open(c, path, name)
 			if err != nil {
+				_ = unix.Unlinkat(c, name, unix.AT_REMOVEDIR) // of one that was killed before it had deleted all
 				continue
 			}
 			if e.stale() {

@@ -119,6 +119,9 @@ func inspectOne(e *container.Entry, secrets bool) (*inspected, error) {
 		Network: config.Network, Limits: config.Limits, Fallbacks: append(config.Fallbacks, s.Fallbacks...),
 		Exec: config.Exec, StopSignal: config.StopSignal,
 	}
+	// Lists are lists, empty or not.
+	i.Mounts, i.Fallbacks, i.Exec.Groups = notNull(i.Mounts), notNull(i.Fallbacks), notNull(i.Exec.Groups)
+	i.Network.Ports = notNull(i.Network.Ports)
 	if i.CreatedAt.IsZero() {
 		i.CreatedAt = s.CreatedAt
 	}
@@ -154,4 +157,12 @@ func inspectOne(e *container.Entry, secrets bool) (*inspected, error) {
 		}
 	}
 	return i, nil
+}
+
+// notNull makes JSON write [] for an empty list.
+func notNull[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }

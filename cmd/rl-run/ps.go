@@ -2,7 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,11 +134,14 @@ func look(e *container.Entry, ns bool) *listed {
 }
 
 func sayJSON(v any) int {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fail(errors.New("write JSON: " + err.Error()))
+	var b strings.Builder
+	to := json.NewEncoder(&b)
+	to.SetEscapeHTML(false)
+	to.SetIndent("", "  ")
+	if err := to.Encode(v); err != nil {
+		return fail(fmt.Errorf("write JSON: %w", err))
 	}
-	return say(string(text) + "\n")
+	return say(b.String())
 }
 
 // table is for people: one line for each container.
