@@ -75,8 +75,8 @@ func (w *script) step(n int, a plan.Actor, s plan.Step, why string) error {
 	if why != "" {
 		w.remark("(%s)", why)
 	}
-	if a == plan.Keeper && s.Kind() != plan.KindStartInit || s.Kind() == plan.KindStartKeeper || s.Kind() == plan.KindKeepOutput {
-		w.remark("left out: the script stays in the foreground")
+	if a == plan.Keeper && s.Kind() != plan.KindStartInit {
+		w.remark(inForeground)
 		return nil
 	}
 	if w.parted && a == plan.Init && ownAffair(s) {
@@ -88,6 +88,8 @@ func (w *script) step(n int, a plan.Actor, s plan.Step, why string) error {
 	}
 	return nil
 }
+
+const inForeground = "left out: the script stays in the foreground"
 
 // ownAffair reports whether a step changes nothing but the process that takes it.
 func ownAffair(s plan.Step) bool {
@@ -173,6 +175,8 @@ func (w *script) block(s plan.Step) error {
 		w.run(`mount -o remount,bind,ro "$root"`)
 	case plan.PivotRoot:
 		w.pivotRoot()
+	case plan.StartKeeper, plan.KeepOutput, plan.ExecKeeper:
+		w.remark(inForeground)
 	case plan.OpenTerminal, plan.TakeTerminal:
 		w.remark("left out: the command keeps the terminal of this script")
 	case plan.HideMemory:
