@@ -36,8 +36,8 @@ func TestCompile(t *testing.T) {
 		{"a login", debian12, usual, "scope rl-run-web.scope at unix:path=/run/user/1000/bus +cpu +memory +pids\n" + usualSet},
 		{
 			"an address in the environment",
-			fixture{files: debian12.files, env: map[string]string{"DBUS_SESSION_BUS_ADDRESS": "unix:path=/tmp/x"}},
-			Limits{Pids: 1}, "scope rl-run-web.scope at unix:path=/tmp/x +pids\npids.max = 1\n",
+			fixture{files: debian12.files + "/tmp/x:", env: map[string]string{"DBUS_SESSION_BUS_ADDRESS": "unix:path=/tmp/x,guid=1"}},
+			Limits{Pids: 1}, "scope rl-run-web.scope at unix:path=/tmp/x,guid=1 +pids\npids.max = 1\n",
 		},
 		{
 			"all delegated", fedora, Limits{CPUSet: Set{{0, 1}}, BlkioWeight: 500, CPUWeight: 10},
@@ -95,11 +95,16 @@ func TestRefusals(t *testing.T) {
 		{
 			"io not delegated", debian12, Limits{Memory: 1 << 20, BlkioWeight: 100, CPUSet: Set{{0, 0}}},
 			"enforce --cpuset-cpus 0: the cpuset controller is not delegated to user@1000.service (delegated: cpu memory pids)",
-			"as root: " + fmt.Sprintf(dropIn, "cpu cpuset io memory pids") + ", and log in again",
+			"as root: " + fmt.Sprintf(dropIn, "cpu cpuset io memory pids") + "; then log in again (or: systemctl restart user@1000)",
 		},
 		{
 			"no bus", noBus, Limits{Pids: 5},
-			"enforce --pids-limit 5: the pids controller is not delegated: systemd's user@1000.service has no bus at /run/user/1000/bus",
+			"enforce --pids-limit 5: the pids controller is not delegated: systemd's user@1000.service has no bus (usually /run/user/1000/bus)",
+			"apt install dbus-user-session, and log in again",
+		},
+		{
+			"a bus that is gone", fixture{files: debian12.files, env: map[string]string{"DBUS_SESSION_BUS_ADDRESS": "unix:path=/tmp/x"}}, Limits{Pids: 5},
+			"enforce --pids-limit 5: the pids controller is not delegated: systemd's user@1000.service has no bus (usually /run/user/1000/bus)",
 			"apt install dbus-user-session, and log in again",
 		},
 		{

@@ -147,6 +147,15 @@ func enable(dir string, controllers []string) error {
 	if len(orders) == 0 {
 		return nil
 	}
+	if has, err = os.ReadFile(filepath.Join(dir, "cgroup.controllers")); err != nil {
+		return err
+	}
+	for _, o := range orders {
+		// A manager of systemd learns only at its start what is delegated to it.
+		if !slices.Contains(strings.Fields(string(has)), o[1:]) {
+			return &os.PathError{Op: "enable " + o[1:], Path: dir, Err: errors.New("not handed on (log in again if it was delegated just now)")}
+		}
+	}
 	return write(file, strings.Join(orders, " "))
 }
 

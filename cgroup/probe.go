@@ -182,10 +182,14 @@ func (p *prober) manager(h *Host) {
 	h.Manager = &Subtree{Dir: dir, Controllers: p.list(dir, "cgroup.controllers"), Lacks: p.lacks(in)}
 }
 
-// userBus is the address of the user's bus: what the environment says, else the
-// usual socket. After "su -" both variables are unset.
+// userBus is the address of the user's bus: what the environment says, unless there is
+// no such socket, else the usual one. After "su -" both variables are unset.
 func (p *prober) userBus(uid int) string {
 	if address := p.getenv("DBUS_SESSION_BUS_ADDRESS"); strings.HasPrefix(address, "unix:") {
+		socket, named := strings.CutPrefix(address, "unix:path=")
+		if socket, _, _ = strings.Cut(socket, ","); named && !strings.ContainsAny(socket, ";%") && !p.exists(socket) {
+			return ""
+		}
 		return address
 	}
 	for _, dir := range [...]string{p.getenv("XDG_RUNTIME_DIR"), "/run/user/" + strconv.Itoa(uid)} {

@@ -41,11 +41,11 @@ func (h *Host) refuse(controller string, all []string) (cause, hint string) {
 	}
 	switch {
 	case h.Manager != nil && h.Bus == "":
-		return fmt.Sprintf("the %s controller is not delegated: systemd's %s has no bus at /run/user/%d/bus", controller, h.managerService(), h.UID),
+		return fmt.Sprintf("the %s controller is not delegated: systemd's %s has no bus (usually /run/user/%d/bus)", controller, h.managerService(), h.UID),
 			"apt install dbus-user-session, and log in again"
 	case h.Manager != nil:
 		return fmt.Sprintf("the %s controller is not delegated to %s (delegated: %s)", controller, h.managerService(), words(h.Manager.Controllers)),
-			"as root: " + h.delegate(all) + ", and log in again"
+			fmt.Sprintf("as root: %s; then log in again (or: systemctl restart user@%d)", h.delegate(all), h.UID)
 	}
 	return fmt.Sprintf("the %s controller is not delegated: no systemd of user %d runs", controller, h.UID),
 		fmt.Sprintf("as root: loginctl enable-linger %d; and %s", h.UID, h.delegate(all))
