@@ -24,7 +24,7 @@ func full(name string) *launch.Start {
 	parent(plan.StartKeeper{}, "it outlives rl-run")
 	pl.Add(plan.Keeper, plan.StartInit{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID}, "the user namespace comes first")
 	pl.Add(plan.Keeper, plan.WaitFor{Whom: plan.Parent}, "")
-	add(plan.Keeper, plan.ExecKeeper{Log: 1 << 20}, "")
+	pl.Add(plan.Keeper, plan.ExecKeeper{Log: 1 << 20}, "")
 	in(plan.DieWithParent{})
 	parent(plan.MapIDs{UID: ids, GID: ids, By: "helpers", Helpers: [2]string{"/usr/bin/newuidmap", "/usr/bin/newgidmap"}}, "")
 	in(plan.SetIDs{})
