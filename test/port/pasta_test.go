@@ -3,6 +3,7 @@ package port
 import (
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestPastaForwards(t *testing.T) {
 	leak.Watch(t)
 	stranger := beyond(t)
 	// The numbers come from Bind, which lets go of them before pasta starts.
-	list, err := port.Parse([]string{"127.0.0.1::8081", "192.0.2.1::8082", "192.0.2.9::8083/udp"})
+	list, err := port.Parse([]string{"127.0.0.1::8081", "192.0.2.1::8082", "192.0.2.1::8083/udp"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,14 +45,18 @@ func TestPastaForwards(t *testing.T) {
 	// pasta wants a way out, which here leads to nobody.
 	host.run("ip", "route", "add", "default", "via", "192.0.2.254")
 	t.Cleanup(func() { host.run("ip", "route", "del", "default") })
-	words := append([]string{"pasta", "-q", "--config-net", "--no-map-gw", "-a", "10.0.2.100", "-n", "24", "-g", "10.0.2.2", "--ns-ifname", "eth0"}, args...)
+	c := bare(t)
+	words := []string{"pasta", "-q", "-f", "--config-net", "--no-map-gw", "-a", "10.0.2.100", "-n", "24", "-g", "10.0.2.2", "--ns-ifname", "eth0"}
+	words = append(append(words, args...), strconv.Itoa(c.pid))
 	// Its standard error is full of what syslog does not take.
-	c := host.start(nil, append([]string{"sh", "-c", `exec "$@" 2>/dev/null`, "pasta"}, append(words, "--",
-		// pasta leaves its command behind: this one ends with it, and takes all others along.
-		"setpriv", "--pdeathsig", "KILL", "unshare", "-Ur", "--pid", "--fork", "--kill-child", "sh", "-c",
-		`for port in 8081 8082; do socat TCP-LISTEN:$port,fork,reuseaddr SYSTEM:'echo $SOCAT_PEERADDR' & done
-		exec socat UDP-RECVFROM:8083,fork SYSTEM:'echo $SOCAT_PEERADDR'`)...)...)
-	defer end(c)
+	host.start(nil, append([]string{"sh", "-c", `exec "$@" 2>/dev/null`, "pasta"}, words...)...)
+	for _, number := range []string{"8081", "8082"} {
+		c.start(nil, "socat", "TCP-LISTEN:"+number+",fork,reuseaddr", "SYSTEM:echo $SOCAT_PEERADDR")
+	}
+	c.start(nil, "socat", "UDP-RECVFROM:8083,fork", "SYSTEM:echo $SOCAT_PEERADDR")
+	c.await("tcp", 8081)
+	c.await("tcp", 8082)
+	c.await("udp", 8083)
 	ask := func(b port.Bound) string {
 		protocol := strings.ToUpper(b.Proto.String())
 		return strings.TrimSpace(stranger.run("sh", "-c", `echo hello | socat -t 2 - "$1" || :`, "ask",
