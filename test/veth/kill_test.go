@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -117,28 +119,56 @@ func TestStoppedCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := 1; n <= 12; n++ {
+	stops := 0
+	for n := 1; n <= 16; n++ {
 		c := newContainer(t, bob, 1)
-		cmd := command(nil, c.net, strace, "-u", "bob", "-o", "/dev/null", "-e", "trace=sendto",
+		log := filepath.Join(t.TempDir(), "log")
+		cmd := command(nil, c.net, strace, "-u", "bob", "-o", log, "-e", "trace=sendto",
 			"-e", fmt.Sprintf("inject=sendto:signal=STOP:when=%d", n), path)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		done := make(chan struct{})
+		go func() { _ = cmd.Wait(); close(done) }()
+		stopped := untilStopped(log, done)
 		own := newContainer(t, alice, 1)
 		if _, err := call(t, alice, own.net); err != nil {
 			t.Errorf("beside a call that is stopped at %d: %v", n, err)
 		}
-		// The end of the tracer leaves the stopped process; end that first.
-		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
-		if err != nil {
-			t.Fatal(err)
+		if stopped {
+			stops++
+			children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var child int
+			if _, err := fmt.Sscan(string(children), &child); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Kill(child, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
 		}
-		var child int
-		if _, err := fmt.Sscan(string(children), &child); err == nil {
-			_ = unix.Kill(child, unix.SIGKILL)
-		}
-		_ = cmd.Wait()
+		<-done
 		c.end()
 		own.end()
+	}
+	if stops < 8 {
+		t.Errorf("stopped at %d places", stops)
+	}
+}
+
+// untilStopped waits until a traced program is stopped, or has ended.
+func untilStopped(log string, done <-chan struct{}) bool {
+	for {
+		text, _ := os.ReadFile(log)
+		if strings.Contains(string(text), "stopped by SIGSTOP") {
+			return true
+		}
+		select {
+		case <-done:
+			return false
+		case <-time.After(time.Millisecond):
+		}
 	}
 }
