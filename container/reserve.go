@@ -84,8 +84,9 @@ func (s *Store) Reserve(r Request) (*Entry, error) {
 		if r.Name == "" {
 			e.Name = derived(r.Base)
 		}
-		var used *InUseError
-		if err = e.enter(); err == nil || r.Name != "" || !errors.As(err, &used) {
+		err = e.enter()
+		used, is := errors.AsType[*InUseError](err)
+		if !is || r.Name != "" && !s.outlive(used) {
 			break
 		}
 	}
@@ -93,6 +94,33 @@ func (s *Store) Reserve(r Request) (*Entry, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// grace is how long the kernel may take to end a container whose launcher or keeper was killed.
+const grace = 2 * time.Second
+
+// outlive waits for the end of a container that is about to end, because its launcher or keeper is gone. It reports
+// whether the name can be tried again.
+func (s *Store) outlive(used *InUseError) bool {
+	if used.Status != Running {
+		return false
+	}
+	had, err := s.Find(used.Name)
+	if err != nil {
+		return true // it has ended since
+	}
+	defer had.Close()
+	if is, err := had.State.Keeper.look(); err != nil || is != gone {
+		return false
+	}
+	p, err := had.Open()
+	if err != nil {
+		_, ended := errors.AsType[*NotRunningError](err)
+		return ended && had.Status == Running
+	}
+	defer p.Close()
+	ended, _ := p.Wait(grace)
+	return ended
 }
 
 // enter makes the entry's directory with the files that were written, and gives it its name. The error is an

@@ -283,3 +283,31 @@ func TestReboot(t *testing.T) {
 		}
 	}
 }
+
+// A container whose launcher was killed is about to end: a start with its name waits for that.
+func TestAboutToEnd(t *testing.T) {
+	s, _ := newStore(t)
+	for _, detached := range []bool{true, false} {
+		e := reserve(t, s, Request{Name: "db", Detached: detached})
+		init, initRef := hold(t, unix.CLONE_NEWUSER|unix.CLONE_NEWPID)
+		keeper, keeperRef := hold(t, 0)
+		if err := e.WriteState(&State{Init: initRef, Keeper: keeperRef}); err != nil {
+			t.Fatal(err)
+		}
+		var used *InUseError
+		if _, err := s.Reserve(Request{Name: "db"}); !errors.As(err, &used) {
+			t.Fatal(err)
+		}
+		kill(t, keeper)
+		timer := time.AfterFunc(100*time.Millisecond, func() { _ = init.Process.Kill() })
+		begin := time.Now()
+		if err := reserve(t, s, Request{Name: "db"}).Remove(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took < 90*time.Millisecond || took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+		timer.Stop()
+		_ = init.Wait()
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,12 +22,12 @@ func TestFromStartToRemoval(t *testing.T) {
 	ready(t, "db")
 	out := rl(t, "rl-ps").OK(t)
 	if lines := strings.Split(out, "\n"); len(lines) != 2 || !strings.HasPrefix(lines[0], "NAME  STATE    PID") ||
-		!strings.HasPrefix(lines[1], "db    running  ") || !strings.HasSuffix(lines[1], "/srv/tree") {
+		!strings.HasPrefix(lines[1], "db    running  ") || !strings.HasSuffix(lines[1], trial.Tree(t, "busybox")) {
 		t.Errorf("rl-ps:\n%s", out)
 	}
 	rl(t, "rl-rm", "db").Fails(t, 125, "rl-run: error: remove db: it is running\n", "rl-run: hint: rl-stop db, or rl-rm -f db\n")
 
-	waiting := trial.Command{Path: trial.Bin(t, "rl-wait"), Args: []string{"db"}}.Start(t)
+	waiting := wait(t, "db")
 	following := trial.Command{Path: trial.Bin(t, "rl-logs"), Args: []string{"-f", "db"}}.Start(t)
 	following.Stdout("ready\n")
 	if out := rl(t, "rl-kill", "-s", "usr1", "db").OK(t); out != "db" {
@@ -141,7 +142,7 @@ func TestNamesThatAreNot(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	leak.Watch(t)
-	start(t, "db", patient)
+	start(t, "db", patient, "-e", "PASSWORD=hunter2")
 	ready(t, "db")
 	out := rl(t, "rl-inspect", "db").OK(t)
 	var list []struct {
@@ -160,10 +161,10 @@ func TestInspect(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	c := list[0]
-	if c.Name != "db" || c.State != "running" || c.ExitCode != nil || fmt.Sprint(c.UIDMap) != fmt.Sprintf("[0:%d:1]", os.Getuid()) {
+	if c.Name != "db" || c.State != "running" || c.ExitCode != nil || !strings.HasPrefix(fmt.Sprint(c.UIDMap), fmt.Sprintf("[0:%d:1 ", os.Getuid())) {
 		t.Errorf("%s", out)
 	}
-	if fmt.Sprint(c.Exec.Env) != "[PATH PASSWORD]" || strings.Contains(out, "hunter2") {
+	if !slices.Contains(c.Exec.Env, "PASSWORD") || strings.Contains(out, "hunter2") {
 		t.Errorf("secrets: %v", c.Exec.Env)
 	}
 	for _, kind := range container.Kinds {
@@ -172,8 +173,7 @@ func TestInspect(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := c.Namespaces[kind]
-		own := kind == "user" || kind == "pid" || kind == "net" || kind == "ipc"
-		if link != fmt.Sprintf("%s:[%d]", kind, n.Inode) || n.Host == own {
+		if link != fmt.Sprintf("%s:[%d]", kind, n.Inode) || n.Host != (kind == "time") {
 			t.Errorf("%s: %+v, %s", kind, n, link)
 		}
 	}
@@ -214,7 +214,7 @@ func TestShared(t *testing.T) {
 		f := strings.Fields(line)
 		seen[f[0]+" "+f[2]] = strings.Join(f[4:], " ")
 	}
-	for key, want := range map[string]string{"a net": "b", "b net": "a", "a user": "b", "a mnt": "the host", "NAME NAMESPACE": "SHARED WITH"} {
+	for key, want := range map[string]string{"a net": "b", "b net": "a", "a user": "b", "a time": "the host", "NAME NAMESPACE": "SHARED WITH"} {
 		if seen[key] != want {
 			t.Errorf("%s: %q, want %q\n%s", key, seen[key], want, out)
 		}
@@ -234,16 +234,17 @@ func TestShared(t *testing.T) {
 // Long logs keep their end, and a reader that follows sees each line once.
 func TestLongLog(t *testing.T) {
 	leak.Watch(t)
-	start(t, "db", `i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i; done; sleep 0.3; echo end`)
+	start(t, "db", `seq 3000000; sleep 0.3; echo end`)
 	r := trial.Command{Path: trial.Bin(t, "rl-logs"), Args: []string{"-f", "db"}}.Run(t)
-	if !strings.HasSuffix(r.OK(t), "line 20000\nend") {
+	if !strings.HasSuffix(r.OK(t), "3000000\nend") {
 		t.Errorf("it ends with %q", r.Stdout[max(0, len(r.Stdout)-40):])
 	}
+	const half = 8 << 20 // at least that much is kept
 	kept := rl(t, "rl-logs", "db").OK(t)
-	if len(kept) < 32<<10 || len(kept) > 64<<10 || !strings.HasSuffix(kept, "line 20000\nend") {
+	if len(kept) < half || len(kept) > 2*half || !strings.HasSuffix(kept, "3000000\nend") {
 		t.Errorf("%d bytes are kept", len(kept))
 	}
-	if out := rl(t, "rl-logs", "--tail", "3", "db").OK(t); out != "line 19999\nline 20000\nend" {
+	if out := rl(t, "rl-logs", "--tail", "3", "db").OK(t); out != "2999999\n3000000\nend" {
 		t.Errorf("%q", out)
 	}
 }
@@ -257,11 +258,14 @@ func TestKeeperIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	waiting := trial.Command{Path: trial.Bin(t, "rl-wait"), Args: []string{"db"}}.Start(t)
+	waiting := wait(t, "db")
 	if err := unix.Kill(e.State.Keeper.PID, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	waiting.Wait().Fails(t, 125, "wait for db: its exit code is not known")
+	// The kernel remembers how since 6.15.
+	if r := waiting.Wait(); r.Code != 0 || r.Stdout != "137\n" {
+		r.Fails(t, 125, "wait for db: its exit code is not known")
+	}
 	out := rl(t, "rl-ps", "-a").OK(t)
 	if !strings.Contains(out, "db    dead ") {
 		t.Errorf("rl-ps -a:\n%s", out)
