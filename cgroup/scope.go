@@ -53,7 +53,7 @@ func (p *Placement) startScope(ctx context.Context, init, parent int) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	fail := func(err error) error { return fmt.Errorf("start %s: %w", p.Unit, err) }
 
 	signals := make(chan *dbus.Signal, 64)
@@ -129,7 +129,7 @@ func (g *Group) attach(ctx context.Context, pid int) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	err = manager.CallWithContext(ctx, managerType+".AttachProcessesToUnit", 0, g.Unit, "/"+container, []uint32{uint32(pid)}).Err
 	if err != nil {
 		return fmt.Errorf("enter %s: %w", g.Unit, err)
