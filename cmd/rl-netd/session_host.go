@@ -27,6 +27,7 @@ type host struct {
 	firewall *firewall.Firewall
 	networks map[string]*bridge
 	control  net.Listener
+	link     netip.Prefix // the subnet between the namespace and its way out
 
 	work  chan func()   // for the first thread
 	ended chan struct{} // closed when the session is to end
@@ -80,6 +81,9 @@ func prepare() error {
 		{"bridge/bridge-nf-call-iptables", "0", ""},
 		{"bridge/bridge-nf-call-ip6tables", "0", ""},
 		{"bridge/bridge-nf-call-arptables", "0", ""},
+		// A router takes no address from advertisements unless told twice; the way out
+		// advertises, and ports cannot (package firewall).
+		{"ipv6/conf/default/accept_ra", "2", ""},
 		{"ipv4/conf/all/send_redirects", "0", ""},
 		{"ipv4/conf/default/send_redirects", "0", ""},
 		{"ipv4/conf/all/arp_ignore", "1", ""}, // each bridge answers for its own address alone
@@ -177,19 +181,27 @@ func (s *host) define(r session.Request, bits int) (session.Network, error) {
 		}
 	}
 	n.Bridge = session.BridgeName(n.Index)
-	taken := make([]subnetOwner, 0, len(s.networks))
-	for _, b := range s.networks {
-		taken = append(taken, subnetOwner{b.network.Subnet, "network " + b.network.Name})
-	}
-	slices.SortFunc(taken, func(a, b subnetOwner) int { return a.subnet.Addr().Compare(b.subnet.Addr()) })
 	var err error
-	if n.Subnet, err = chooseSubnet(r.Subnet, bits, append(taken, hostRoutes()...)); err != nil {
+	if n.Subnet, err = chooseSubnet(r.Subnet, bits, s.taken()); err != nil {
 		return n, fmt.Errorf("create network %s: %w", n.Name, err)
 	}
 	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
 		n.Subnet6 = uniqueLocal(n.Index)
 	}
 	return n, nil
+}
+
+// taken are the subnets that a new one may not overlap.
+func (s *host) taken() []subnetOwner {
+	var out []subnetOwner
+	for _, b := range s.networks {
+		out = append(out, subnetOwner{b.network.Subnet, "network " + b.network.Name})
+	}
+	slices.SortFunc(out, func(a, b subnetOwner) int { return a.subnet.Addr().Compare(b.subnet.Addr()) })
+	if s.link.IsValid() {
+		out = append(out, subnetOwner{s.link, "the session's way out"})
+	}
+	return append(out, hostRoutes()...)
 }
 
 // uniqueLocal is a subnet as RFC 4193 makes them: 40 bits of chance, so that no

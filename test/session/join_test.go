@@ -127,10 +127,10 @@ func (n *node) start(args ...string) *trial.Running {
 	return trial.Command{Path: trial.NeedTool(n.t, "nsenter"), Args: all}.Start(n.t)
 }
 
-// pings tells whether an address answers within a second.
+// pings tells whether an address answers within half a second.
 func (n *node) pings(address string) bool {
 	n.t.Helper()
-	return n.run(trial.NeedTool(n.t, "ping"), "-n", "-c", "1", "-W", "1", address).Code == 0
+	return n.run(trial.NeedTool(n.t, "ping"), "-n", "-c", "1", "-W", "0.5", address).Code == 0
 }
 
 // dig asks the network's name server.

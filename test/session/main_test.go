@@ -11,7 +11,7 @@ import (
 // The test program plays further parts by other names of its own: see join_test.go
 // and frames_test.go.
 var roles = map[string]func(args []string) error{
-	"joiner": joiner, "container": container, "send-frames": sendFrames, "catch-frames": catchFrames,
+	"joiner": joiner, "container": container, "send-frames": sendFrames, "catch-frames": catchFrames, "dial": dial,
 }
 
 func TestMain(m *testing.M) {
