@@ -16,7 +16,7 @@ GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w'
 .PHONY: help run build test lint bench fuzz cover man install check clean
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: ## from a fresh clone to a container: install what is missing, build, start a shell
 	@scripts/run
@@ -51,6 +51,19 @@ install: build ## install into PREFIX (/usr/local), below DESTDIR
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
 	cp -P --remove-destination bin/* '$(DESTDIR)$(PREFIX)/bin/'
 	scripts/man '$(DESTDIR)$(PREFIX)/share/man/man1'
+
+# What has the privilege is built without it: sudo's caller builds, root installs.
+install-veth: ## as root: install rl-veth with its file capability, and a first policy
+	@if [ "$$(id -u)" = 0 ] && [ "$${SUDO_USER:-root}" != root ]; then sudo -u "$$SUDO_USER" $(MAKE) bin/rl-veth; else $(MAKE) bin/rl-veth; fi
+	@scripts/install-veth install '$(DESTDIR)' '$(PREFIX)'
+
+uninstall-veth: ## as root: remove rl-veth; the policy stays
+	@scripts/install-veth uninstall '$(DESTDIR)' '$(PREFIX)'
+
+.PHONY: bin/rl-veth install-veth uninstall-veth
+bin/rl-veth:
+	@mkdir -p bin
+	@$(GOBUILD) -o bin/ ./cmd/rl-veth
 
 check: lint test ## lint, known vulnerabilities, and the tests
 	@scripts/lint --vulnerabilities
