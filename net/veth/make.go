@@ -71,11 +71,11 @@ func (h Helper) Make(c Container, r usernet.Request) (usernet.Answer, error) {
 	if _, err := usernet.ParseArgs(r.Args()); err != nil {
 		return usernet.Answer{}, &Error{h, err}
 	}
-	make := h.rlVeth
+	ask := h.rlVeth
 	if h.LXC {
-		make = h.lxcUserNIC
+		ask = h.lxcUserNIC
 	}
-	answer, err := make(c, r)
+	answer, err := ask(c, r)
 	if err != nil {
 		return usernet.Answer{}, &Error{h, err}
 	}
@@ -105,14 +105,13 @@ func (h Helper) rlVeth(c Container, r usernet.Request) (usernet.Answer, error) {
 }
 
 // failed is the error of a program that gave no answer: how it ended, else that, and the
-// last line of what it had to say.
+// first line of what it had to say, for the others tell what followed from it.
 func failed(path string, ended, err error, complaint string) error {
 	if ended != nil {
 		err = ended
 	}
-	lines := strings.Split(strings.TrimSpace(complaint), "\n")
-	if last := lines[len(lines)-1]; last != "" {
-		return fmt.Errorf("%s: %w: %q", path, err, last)
+	if first, _, _ := strings.Cut(strings.TrimSpace(complaint), "\n"); first != "" {
+		return fmt.Errorf("%s: %w: %q", path, err, first)
 	}
 	return fmt.Errorf("%s: %w", path, err)
 }

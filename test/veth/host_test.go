@@ -167,6 +167,7 @@ func bridge(t *testing.T) {
 // container is a user and net namespace that a user has made, held by a process of his.
 type container struct {
 	t   *testing.T
+	pid int
 	net *os.File
 	end func()
 }
@@ -203,7 +204,7 @@ func newContainer(t *testing.T, uid uint32, depth int) container {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := container{t, f, sync.OnceFunc(func() {
+	c := container{t, cmd.Process.Pid, f, sync.OnceFunc(func() {
 		f.Close()
 		in.Close()
 		_ = cmd.Wait()
