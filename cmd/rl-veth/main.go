@@ -49,7 +49,7 @@ func main() {
 	// Nothing of the caller's is used but arguments, user and group ids, and descriptors 1
 	// and 3. (The environment has reached the Go runtime, which takes the GODEBUG and GOGC
 	// of its caller; none of these makes it open, write or execute a file.)
-	os.Clearenv()
+	os.Clearenv() //nolint:forbidigo // it is this process alone that needs none
 	if err := unix.CloseRange(target+1, math.MaxUint32, 0); err != nil {
 		os.Exit(exitCode(usernet.System))
 	}

@@ -65,7 +65,7 @@ func ParseAnswer(line string) (Answer, error) {
 		return Answer{}, ErrAnswer
 	}
 	var a Answer
-	for _, field := range strings.Fields(rest) {
+	for field := range strings.FieldsSeq(rest) {
 		key, value, _ := strings.Cut(field, "=")
 		if a.set(key, value) != nil {
 			return Answer{}, ErrAnswer

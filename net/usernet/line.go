@@ -133,9 +133,13 @@ func IsInterface(s string) bool {
 	if s == "" || len(s) >= 16 || s[0] == '.' || s[0] == '-' {
 		return false
 	}
+	return only(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+}
+
+// only tells whether a string is made of some characters.
+func only(s, characters string) bool {
 	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-') {
+		if strings.IndexByte(characters, s[i]) < 0 {
 			return false
 		}
 	}

@@ -25,16 +25,7 @@ type Request struct {
 
 // IsName tells whether a name may stand in an alias: up to 64 of a–z 0–9 _ . -
 func IsName(s string) bool {
-	if len(s) > 64 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-') {
-			return false
-		}
-	}
-	return true
+	return len(s) <= 64 && only(s, "abcdefghijklmnopqrstuvwxyz0123456789_.-")
 }
 
 // Args are the request as arguments of rl-veth, which [ParseArgs] reads.

@@ -120,8 +120,11 @@ func TestClientHints(t *testing.T) {
 		{"outside", nil, errand{Helper: rl, Args: []string{"ip=10.0.0.7/24"}}, "does not grant it", "addresses of 192.168.47.0/24 fd00:47::/64"},
 		{"own capability", nil, errand{Helper: netveth.Helper{Path: "/mnt/plain"}}, "no CAP_NET_ADMIN", "setcap cap_net_admin=ep /mnt/plain"},
 		{"not a program", nil, errand{Helper: netveth.Helper{Path: "/bin/true"}}, "not an answer of rl-veth", ""},
-		{"a clash", func() { must(t, "ip", "route", "add", "192.168.47.0/25", "dev", "lan1") },
-			errand{Helper: rl, Args: []string{"ip=192.168.47.12/24"}}, `route to 192.168.47.0/25 dev "lan1"`, "another net"},
+		{
+			"a clash", func() { must(t, "ip", "route", "add", "192.168.47.0/25", "dev", "lan1") },
+			errand{Helper: rl, Args: []string{"ip=192.168.47.12/24"}},
+			`route to 192.168.47.0/25 dev "lan1"`, "another net",
+		},
 		{"an error in the policy", func() { write(t, "nonsense\n") }, errand{Helper: rl}, "does not grant it", "line 1"},
 		{"a policy of others", func() { must(t, "chown", "bob", "/etc/rl-run/usernet") }, errand{Helper: rl}, "does not grant it", "chown root:"},
 		{"no policy", func() { must(t, "rm", "/etc/rl-run/usernet") }, errand{Helper: rl}, "does not grant it", "make install-veth"},

@@ -214,12 +214,13 @@ func newContainer(t *testing.T, uid uint32, depth int) container {
 }
 
 // as makes a child of a user, with the group staff for alice and carol.
-func as(uid uint32, more ...uint32) *syscall.SysProcAttr {
-	groups := more
+func as(uid uint32) *syscall.SysProcAttr {
+	var groups []uint32
 	if uid == alice || uid == carol {
-		groups = append(groups, staff)
+		groups = []uint32{staff}
 	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid, Groups: groups}}
+	who := &syscall.Credential{Uid: uid, Gid: uid, Groups: groups} //nolint:forbidigo // a field of SysProcAttr
+	return &syscall.SysProcAttr{Credential: who}
 }
 
 // call runs rl-veth as a user with descriptor 3.

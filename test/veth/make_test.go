@@ -27,7 +27,7 @@ func talk(t *testing.T, c container, to netip.Addr, inside bool) {
 			t.Errorf("dial: %v", err)
 			return
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		fmt.Fprintln(conn, "hello")
 		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || line != "hello\n" {
 			t.Errorf("%v says %q, %v", to, line, err)
@@ -42,13 +42,13 @@ func talk(t *testing.T, c container, to netip.Addr, inside bool) {
 	if l == nil {
 		return
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	go func() {
 		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		line, _ := bufio.NewReader(conn).ReadString('\n')
 		fmt.Fprint(conn, line)
 	}()
@@ -180,7 +180,7 @@ func TestBridge(t *testing.T) {
 	one.enter(func() {
 		conn, err := net.DialTimeout("tcp", "10.47.0.7:9", 5*time.Second)
 		if err == nil {
-			conn.Close()
+			_ = conn.Close()
 		}
 		// Refused by the other container, and so reached.
 		if err == nil || !strings.Contains(err.Error(), "refused") {

@@ -51,7 +51,7 @@ func TestForeignNamespaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer socket.Close()
+	defer func() { _ = socket.Close() }()
 	listening, err := socket.(*net.TCPListener).File()
 	if err != nil {
 		t.Fatal(err)
@@ -256,7 +256,7 @@ func TestUntrustedPolicy(t *testing.T) {
 	refused("a link", func(t *testing.T) {
 		ok(t, os.Rename(path, path+".real"))
 		ok(t, os.Symlink(path+".real", path))
-		t.Cleanup(func() { os.Remove(path + ".real") })
+		t.Cleanup(func() { _ = os.Remove(path + ".real") })
 	})
 	refused("a fifo", func(t *testing.T) { ok(t, os.Remove(path)); ok(t, unix.Mkfifo(path, 0o644)) })
 	refused("a directory", func(t *testing.T) { ok(t, os.Remove(path)); ok(t, os.Mkdir(path, 0o755)) })
