@@ -40,7 +40,8 @@ func rl(t *testing.T, name string, args ...string) trial.Result {
 // detach starts a container, which is removed at the end of the test.
 func detach(t *testing.T, name string, options []string, command ...string) {
 	t.Helper()
-	run(t, append([]string{"-d", "--name", name}, options...), command...).OK(t)
+	// Before Linux 6.6 what a detached container writes would have to stay on a disk.
+	run(t, append([]string{"-d", "--read-only", "--name", name}, options...), command...).OK(t)
 	t.Cleanup(func() { rl(t, "rl-rm", "-f", name) })
 }
 

@@ -50,5 +50,6 @@ func TestKilled(t *testing.T) {
 		r.Signal(9)
 		r.Wait()
 		gone(t, dir)
+		rl(t, "rl-rm", "-f", "victim") // what tells of it, if anything is left
 	}
 }
