@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/container"
+	"github.com/rl-run/rl-run/internal/runtimedir"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
@@ -32,6 +34,29 @@ func reserve(f *flags, host *launch.Host, note func(string)) (*container.Entry, 
 	}
 	note("the container is not listed: " + err.Error())
 	return nil, nil
+}
+
+// unexposed refuses a bind that shows the state of containers to one of them:
+// its root is the caller's own uid outside.
+func unexposed(s *launch.Spec) error {
+	var dir *runtimedir.Dir
+	for _, m := range s.Mounts {
+		bind, ok := m.(mountspec.Bind)
+		if !ok {
+			continue
+		}
+		if dir == nil {
+			dir = runtimedir.New(os.Getenv("XDG_RUNTIME_DIR"), os.Geteuid())
+		}
+		exposes, err := dir.Exposes(bind.Source)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if exposes {
+			return fmt.Errorf("-v %s: the state of rl-run's containers is below it, which no container may reach", bind.Source)
+		}
+	}
+	return nil
 }
 
 // register writes down what the container is and that it runs.

@@ -173,8 +173,7 @@ func (d *Dir) openIn(parent int, parentPath, name string, make bool) (int, error
 				}
 			}
 		}
-		var of *os.PathError
-		if errors.As(err, &of) {
+		if of, ok := errors.AsType[*os.PathError](err); ok {
 			of.Path = path
 		}
 		return -1, err

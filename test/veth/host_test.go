@@ -78,7 +78,7 @@ var veth = sync.OnceValues(func() (string, error) {
 var rlVeth string // as it was built
 
 // host prepares the host, with a policy, and looks behind the test that no link is left.
-func host(t *testing.T, policy string) {
+func host(t testing.TB, policy string) {
 	t.Helper()
 	for _, tool := range []string{"ip", "setcap", "unshare"} {
 		trial.NeedTool(t, tool)
@@ -91,7 +91,7 @@ func host(t *testing.T, policy string) {
 	t.Cleanup(func() { noLinks(t) })
 }
 
-func write(t *testing.T, policy string) {
+func write(t testing.TB, policy string) {
 	t.Helper()
 	path := filepath.Join(usernet.Directory, usernet.File)
 	_ = os.RemoveAll(path)
@@ -101,7 +101,7 @@ func write(t *testing.T, policy string) {
 }
 
 // ours are the links on the host that rl-veth has made.
-func ours(t *testing.T) (found []rtnl.Link) {
+func ours(t testing.TB) (found []rtnl.Link) {
 	t.Helper()
 	s, err := rtnl.Open()
 	if err != nil {
@@ -121,7 +121,7 @@ func ours(t *testing.T) (found []rtnl.Link) {
 }
 
 // noLinks waits for the end of links, which the kernel does not hurry to bring about.
-func noLinks(t *testing.T) {
+func noLinks(t testing.TB) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		left := ours(t)
@@ -135,7 +135,7 @@ func noLinks(t *testing.T) {
 }
 
 // must runs a command that has to succeed, in the net namespace of the thread.
-func must(t *testing.T, name string, args ...string) string {
+func must(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(name, args...).CombinedOutput()
 	if err != nil {
@@ -166,14 +166,14 @@ func bridge(t *testing.T) {
 
 // container is a user and net namespace that a user has made, held by a process of his.
 type container struct {
-	t   *testing.T
+	t   testing.TB
 	pid int
 	net *os.File
 	end func()
 }
 
 // newContainer makes one as the user; depth is how many user namespaces lie around it.
-func newContainer(t *testing.T, uid uint32, depth int) container {
+func newContainer(t testing.TB, uid uint32, depth int) container {
 	t.Helper()
 	line := "exec cat"
 	for range depth {
@@ -224,7 +224,7 @@ func as(uid uint32) *syscall.SysProcAttr {
 }
 
 // call runs rl-veth as a user with descriptor 3.
-func call(t *testing.T, uid uint32, fd *os.File, args ...string) (usernet.Answer, error) {
+func call(t testing.TB, uid uint32, fd *os.File, args ...string) (usernet.Answer, error) {
 	t.Helper()
 	path, err := veth()
 	if err != nil {
@@ -233,7 +233,7 @@ func call(t *testing.T, uid uint32, fd *os.File, args ...string) (usernet.Answer
 	return callAs(t, as(uid), fd, append([]string{path}, args...))
 }
 
-func callAs(t *testing.T, who *syscall.SysProcAttr, fd *os.File, argv []string) (usernet.Answer, error) {
+func callAs(t testing.TB, who *syscall.SysProcAttr, fd *os.File, argv []string) (usernet.Answer, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
