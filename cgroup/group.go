@@ -83,29 +83,45 @@ func (p *Placement) Apply(init, parent int) (g Group, notes []string, err error)
 // enterScope has systemd make the scope and move both processes into it, and makes
 // the groups in it. It returns the scope's directory.
 func (p *Placement) enterScope(ctx context.Context, init, parent int) (dir string, err error) {
-	if err := p.startScope(ctx, init, parent); err != nil {
-		return "", err
+	again := p.inScope(parent) && p.inScope(init)
+	if !again {
+		if err := p.startScope(ctx, init, parent); err != nil {
+			return "", err
+		}
 	}
 	if dir, err = ownGroup(p.Mount, init); err != nil {
 		return "", err
+	}
+	if again {
+		dir = filepath.Dir(dir)
 	}
 	// The wrong process would be moved by a manager in another pid namespace.
 	if filepath.Base(dir) != p.Unit {
 		return "", &os.PathError{Op: "enter " + p.Unit, Path: dir, Err: errors.New("systemd has put the process elsewhere")}
 	}
-	for _, name := range [...]string{keeper, container} {
-		if err := mkdir(filepath.Join(dir, name)); err != nil {
+	if err := mkdir(filepath.Join(dir, container)); err != nil {
+		return "", err
+	}
+	if !again {
+		if err := mkdir(filepath.Join(dir, keeper)); err != nil {
 			return "", err
 		}
-	}
-	// A group that gives controllers to those below it may have no process of its own.
-	if err := moveTo(filepath.Join(dir, keeper), parent); err != nil {
-		return "", err
+		// A group that gives controllers to those below it may have no process of its own.
+		if err := moveTo(filepath.Join(dir, keeper), parent); err != nil {
+			return "", err
+		}
 	}
 	if err := moveTo(filepath.Join(dir, container), init); err != nil {
 		return "", err
 	}
 	return dir, enable(dir, p.Controllers)
+}
+
+// inScope tells that a process is beside the container in this scope already: a
+// start was given up and is made again, by the same parent, of which init was born.
+func (p *Placement) inScope(pid int) bool {
+	dir, err := ownGroup(p.Mount, pid)
+	return err == nil && filepath.Base(dir) == keeper && filepath.Base(filepath.Dir(dir)) == p.Unit
 }
 
 // makeGroup makes the group in a delegated subtree. The name holds the pid of who
@@ -119,13 +135,13 @@ func (p *Placement) makeGroup(parent int) (dir string, err error) {
 	return dir, mkdir(dir)
 }
 
-// mkdir makes a group, in the place of an old one that is empty.
+// mkdir makes a group, in the place of an old one that is empty or about to be.
 func mkdir(dir string) error {
 	err := os.Mkdir(dir, 0o755)
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := removeTree(dir); err != nil {
+	if err := awaitRemoval(dir); err != nil {
 		return err
 	}
 	return os.Mkdir(dir, 0o755)

@@ -97,10 +97,14 @@ func (g *Group) Remove() error {
 	if g.Way == "" {
 		return nil
 	}
-	var err error
+	return awaitRemoval(g.Dir)
+}
+
+// awaitRemoval removes a group. Killed processes leave theirs a moment after those who
+// wait for them know.
+func awaitRemoval(dir string) (err error) {
 	for wait := time.Millisecond; wait < 500*time.Millisecond; wait *= 2 {
-		// Killed processes leave their group a moment after those who wait for them know.
-		if err = removeTree(g.Dir); !errors.Is(err, unix.EBUSY) {
+		if err = removeTree(dir); !errors.Is(err, unix.EBUSY) {
 			return err
 		}
 		time.Sleep(wait)

@@ -1,13 +1,18 @@
 package cgroup_test
 
 import (
+	"bufio"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/cgroup"
 )
@@ -123,5 +128,42 @@ func TestApplyAgain(t *testing.T) {
 		end(t, init)
 		_ = g.Remove()
 		end(t, parent)
+	}
+}
+
+// A start that was given up is made again by the same parent, whose child init is.
+func TestApplyOnceMore(t *testing.T) {
+	p := placement(t, wanted)
+	if p == nil {
+		return
+	}
+	parent := exec.Command("sh", "-c", "while read -r _; do sleep 600 & echo $!; done")
+	in, errIn := parent.StdinPipe()
+	out, errOut := parent.StdoutPipe()
+	if err := errors.Join(errIn, errOut, parent.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = parent.Process.Kill(); _ = parent.Wait() })
+	lines := bufio.NewScanner(out)
+	for range 3 {
+		if _, err := io.WriteString(in, "\n"); err != nil || !lines.Scan() {
+			t.Fatal(err, lines.Err())
+		}
+		init, err := strconv.Atoi(lines.Text())
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		g, _, err := p.Apply(init, parent.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("applied in %v", time.Since(began))
+		if procs, err := os.ReadFile(filepath.Join(g.Dir, "cgroup.procs")); err != nil || strings.TrimSpace(string(procs)) != lines.Text() {
+			t.Errorf("processes %q, want %s (%v)", procs, lines.Text(), err)
+		}
+		if err := unix.Kill(init, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
