@@ -1,0 +1,81 @@
+//go:build linux && (amd64 || arm64)
+
+// Package guard holds the guard of a helper of a container: a network driver or a port forwarder. Like the init (package
+// pid1) it is a static program of some two hundred and fifty instructions of assembly, which needs three pages of memory.
+//
+// # What the guard does
+//
+// It is process 1 of a pid namespace of its own, and the helper its child. When the guard ends, by itself or by a SIGKILL,
+// the kernel kills what is in the namespace: no helper outlives its guard. The guard blocks all signals, sets its name,
+// disarms PR_SET_PDEATHSIG, calls setsid, changes to / and waits for three things, without waking in between:
+//
+//   - The end of the container's init, or of the owner: the guard ends with exit status 0.
+//   - The end of the child: it is started again, at once when that is the first time, then after 100 ms, doubling up to
+//     a second. A child that lived for ten seconds counts as good, and its end as the first again.
+//   - The end of other processes of the namespace, which process 1 has to reap.
+//
+// The child gets the guard's environment and descriptors but those of owner and container, an empty signal mask and the
+// working directory /. One that cannot be executed ends with exit status 127.
+//
+// The guard exits with 125 when it cannot work: bad arguments, no signalfd, no /dev/null.
+//
+// # What it needs from its starter
+//
+// CLONE_NEWPID, without which nobody kills the child; all signals blocked; close-on-exec on every descriptor that the child
+// must not have. Descriptors 0 to 2 are the child's: the guard neither reads nor writes.
+package guard
+
+import (
+	"strconv"
+
+	"github.com/rl-run/rl-run/internal/static"
+)
+
+// Name is the guard's argv[0] and its name in /proc/PID/comm.
+const Name = "rl-guard"
+
+// Failure is the exit status of a guard that could not do its work.
+const Failure = 125
+
+// None stands for a descriptor that is not there.
+const None = -1
+
+// Options are what a guard watches. Descriptors are numbers in the process that executes it.
+type Options struct {
+	// Owner is a pipe's or a stream socket's end, whose other end only the owner has: its hang-up ends the guard. A pipe
+	// may be the read or the write end. Bytes that arrive there mean nothing. Or None.
+	Owner int
+	// Container is a pidfd of the container's init, or anything else that becomes readable at its end, or None.
+	Container int
+	// Once are descriptors that only the first child inherits, like that by which it tells that it is ready. The guard
+	// puts /dev/null in their place: their other side sees the end of the first child, and what a later one writes there
+	// goes nowhere.
+	Once []int
+}
+
+// Argv returns the guard's arguments. child[0] is the path that is executed, from / and without a search.
+func Argv(o Options, child []string) []string {
+	argv := []string{Name}
+	for _, fd := range append([]int{o.Owner, o.Container}, o.Once...) {
+		arg := "-"
+		if fd >= 0 {
+			arg = strconv.Itoa(fd)
+		}
+		argv = append(argv, arg)
+	}
+	return append(append(argv, "--"), child...)
+}
+
+// endMark follows the last instruction of the program.
+const endMark = "rl-guard is over"
+
+// text returns the address of the program's first instruction. Written in assembly: the Go value of an assembly
+// function is the address of an ABI wrapper.
+func text() *[static.Max]byte
+
+// Image returns the guard as a static ELF executable of this architecture. Each call returns a fresh slice.
+func Image() []byte { return static.Image(static.Code(text(), endMark)) }
+
+// MemFD returns a new close-on-exec descriptor of a sealed memfd that holds [Image], fit for execveat(2) with
+// AT_EMPTY_PATH. It is the caller's to close. Errors are those of [static.MemFD].
+func MemFD() (int, error) { return static.MemFD(Name, Image()) }

@@ -1,0 +1,352 @@
+// The guard for amd64; the package comment says what it does, and guard_arm64.s does the same line by line.
+//
+// A system call takes its number in AX and its arguments in DI, SI, DX, R10, R8, R9; it destroys AX, CX and R11 only.
+// Nothing is called, so the program needs no convention but these:
+//
+//	BX   the frame
+//	R12  pid of the child, or 0
+//	R13  the child's arguments
+//	R14  the child's environment
+//	R15  a descriptor of /dev/null until the first start is done, then negative
+
+#include "textflag.h"
+
+// Linux, arch/x86/entry/syscalls/syscall_64.tbl
+#define SYS_read 0
+#define SYS_close 3
+#define SYS_rt_sigaction 13
+#define SYS_rt_sigprocmask 14
+#define SYS_clone 56
+#define SYS_execve 59
+#define SYS_wait4 61
+#define SYS_fcntl 72
+#define SYS_chdir 80
+#define SYS_setsid 112
+#define SYS_prctl 157
+#define SYS_clock_gettime 228
+#define SYS_exit_group 231
+#define SYS_openat 257
+#define SYS_ppoll 271
+#define SYS_signalfd4 289
+#define SYS_dup3 292
+
+#define EINTR 4
+#define SIGCHLD 17
+#define SIG_SETMASK 2
+#define PR_SET_PDEATHSIG 1
+#define PR_SET_NAME 15
+#define F_SETFD 2
+#define FD_CLOEXEC 1
+#define AT_FDCWD -100
+#define POLLIN 1
+#define CLOCK_MONOTONIC 1
+#define WALL_WNOHANG 0x40000001
+// SFD_CLOEXEC|SFD_NONBLOCK
+#define SIGNALFD_FLAGS 0x80800
+// O_RDWR|O_CLOEXEC
+#define NULL_FLAGS 0x80002
+
+// nanoseconds
+#define SECOND 1000000000
+#define SHORTEST 100000000
+#define LONGEST SECOND
+#define LONG_LIFE 10000000000
+
+// the frame
+#define owner 0(BX) // struct pollfd of the owner
+#define container 8(BX) // struct pollfd of the container
+#define signals 16(BX) // struct pollfd of SIGCHLD
+#define revents(p) 6+p
+#define time 24(BX) // struct timespec
+#define started 40(BX) // when the child was started
+#define deadline 48(BX) // when it is to be started again
+#define delay 56(BX) // how long its next death makes wait
+#define scratch 64(BX) // struct signalfd_siginfo, 128 bytes; strings, a struct sigaction
+#define set 192(BX) // a signal set
+#define FRAME 208
+// above it what the kernel left: argc, argv
+#define argc FRAME(BX)
+#define ARGV (FRAME+8)
+
+#define SYSCALL1(number) \
+	MOVL $number, AX; \
+	SYSCALL
+
+// NOW reads the monotonic clock into AX, in nanoseconds.
+#define NOW \
+	MOVL $CLOCK_MONOTONIC, DI; \
+	LEAQ time, SI; \
+	SYSCALL1(SYS_clock_gettime); \
+	MOVQ time, AX; \
+	MOVL $SECOND, CX; \
+	IMULQ CX, AX; \
+	ADDQ 8+time, AX
+
+TEXT program<>(SB), NOSPLIT|NOFRAME, $0-0
+	LEAQ -FRAME(SP), BX
+	MOVQ BX, SP
+
+	// Block all signals: none of them ends the guard or interrupts it.
+	MOVQ $-1, set
+	MOVL $SIG_SETMASK, DI
+	LEAQ set, SI
+	XORL DX, DX
+	MOVL $8, R10
+	SYSCALL1(SYS_rt_sigprocmask)
+
+	// "rl-guard\0"
+	MOVQ $0x64726175672d6c72, AX
+	MOVQ AX, scratch
+	XORL AX, AX
+	MOVQ AX, 8+scratch
+	MOVL $PR_SET_NAME, DI
+	LEAQ scratch, SI
+	SYSCALL1(SYS_prctl)
+
+	// Owner and container end the guard, not the end of its starter.
+	MOVL $PR_SET_PDEATHSIG, DI
+	XORL SI, SI
+	SYSCALL1(SYS_prctl)
+	SYSCALL1(SYS_setsid)
+
+	// An ignored SIGCHLD outlives exec, and would make the kernel reap in our place.
+	XORL AX, AX
+	MOVQ AX, scratch
+	MOVQ AX, 8+scratch
+	MOVQ AX, 16+scratch
+	MOVQ AX, 24+scratch
+	MOVL $SIGCHLD, DI
+	LEAQ scratch, SI
+	XORL DX, DX
+	MOVL $8, R10
+	SYSCALL1(SYS_rt_sigaction)
+
+	// "/\0"
+	MOVQ $0x2f, AX
+	MOVQ AX, scratch
+	LEAQ scratch, DI
+	SYSCALL1(SYS_chdir)
+
+	// The arguments up to "--" are numbers, or "-" for none. Each takes the place of its string in argv.
+	MOVL $1, R9
+argument:
+	MOVQ ARGV(BX)(R9*8), SI
+	TESTQ SI, SI
+	JEQ fail
+	MOVBLZX (SI), AX
+	CMPL AX, $'-'
+	JEQ dash
+	XORL DI, DI
+digit:
+	SUBL $'0', AX
+	CMPL AX, $9
+	JHI fail
+	LEAQ (DI)(DI*4), DI
+	LEAQ (AX)(DI*2), DI
+	INCQ SI
+	MOVBLZX (SI), AX
+	TESTL AX, AX
+	JNE digit
+parsed:
+	MOVQ DI, ARGV(BX)(R9*8)
+	INCL R9
+	JMP argument
+dash:
+	MOVQ $-1, DI
+	MOVBLZX 1(SI), AX
+	TESTL AX, AX
+	JEQ parsed
+	CMPL R9, $3
+	JLT fail
+	LEAQ (ARGV+8)(BX)(R9*8), R13
+	MOVQ (R13), AX
+	TESTQ AX, AX
+	JEQ fail
+	MOVQ argc, AX
+	LEAQ (ARGV+8)(BX)(AX*8), R14
+
+	// The child has no business with these two. A pollfd without events still tells of a hang-up, and of what is no
+	// descriptor.
+	MOVQ (ARGV+8)(BX), DI
+	MOVL DI, owner
+	MOVL $0, 4+owner
+	MOVL $F_SETFD, SI
+	MOVL $FD_CLOEXEC, DX
+	SYSCALL1(SYS_fcntl)
+	MOVQ (ARGV+16)(BX), DI
+	MOVL DI, container
+	MOVL $POLLIN, 4+container
+	MOVL $F_SETFD, SI
+	MOVL $FD_CLOEXEC, DX
+	SYSCALL1(SYS_fcntl)
+
+	MOVL $-1, DI
+	MOVQ $(1<<(SIGCHLD-1)), AX
+	MOVQ AX, set
+	LEAQ set, SI
+	MOVL $8, DX
+	MOVL $SIGNALFD_FLAGS, R10
+	SYSCALL1(SYS_signalfd4)
+	TESTQ AX, AX
+	JLT fail
+	MOVL AX, signals
+	MOVL $POLLIN, 4+signals
+
+	// "/dev/null\0"
+	MOVQ $0x6c756e2f7665642f, AX
+	MOVQ AX, scratch
+	MOVQ $0x6c, AX
+	MOVQ AX, 8+scratch
+	MOVL $AT_FDCWD, DI
+	LEAQ scratch, SI
+	MOVL $NULL_FLAGS, DX
+	SYSCALL1(SYS_openat)
+	TESTQ AX, AX
+	JLT fail
+	MOVQ AX, R15
+	XORL AX, AX
+	MOVQ AX, delay
+
+start:
+	NOW
+	MOVQ AX, started
+	MOVL $SIGCHLD, DI
+	XORL SI, SI
+	XORL DX, DX
+	XORL R10, R10
+	XORL R8, R8
+	SYSCALL1(SYS_clone)
+	TESTQ AX, AX
+	JEQ child
+	MOVQ AX, R12
+
+	// What only the first child was to have is /dev/null from now on: the number stays taken, and the other side sees
+	// the end of the first child.
+	TESTQ R15, R15
+	JLT again
+	LEAQ (ARGV+24)(BX), R9
+replace:
+	LEAQ 8(R9), AX
+	CMPQ AX, R13 // before it lies "--"
+	JEQ replaced
+	MOVL R15, DI
+	MOVL (R9), SI
+	XORL DX, DX
+	SYSCALL1(SYS_dup3)
+	LEAQ 8(R9), R9
+	JMP replace
+replaced:
+	MOVL R15, DI
+	SYSCALL1(SYS_close)
+	MOVQ $-1, R15
+again:
+	TESTQ R12, R12
+	JLT died // no process could be made: as if it had ended
+
+wait:
+	XORL DX, DX
+	TESTL R12, R12
+	JNE poll
+	NOW
+	MOVQ deadline, DX
+	SUBQ AX, DX
+	JGE later
+	XORL DX, DX
+later:
+	CMPQ DX, $(SECOND-1)
+	JLE below
+	MOVL $(SECOND-1), DX
+below:
+	XORL AX, AX
+	MOVQ AX, time
+	MOVQ DX, 8+time
+	LEAQ time, DX
+poll:
+	LEAQ owner, DI
+	MOVL $3, SI
+	XORL R10, R10
+	SYSCALL1(SYS_ppoll)
+	CMPQ AX, $-EINTR // stopped and continued, or traced
+	JEQ wait
+	TESTQ AX, AX
+	JLT fail
+	JEQ start
+	// Whose end is at hand starts no new child, whatever else there is.
+	MOVWLZX revents(owner), AX
+	MOVWLZX revents(container), CX
+	ORL CX, AX
+	JNE over
+	MOVL signals, DI
+	LEAQ scratch, SI
+	MOVL $128, DX
+	SYSCALL1(SYS_read)
+
+	// One SIGCHLD stands for any number of children, and process 1 has others' too.
+reap:
+	MOVL $-1, DI
+	XORL SI, SI
+	MOVL $WALL_WNOHANG, DX
+	XORL R10, R10
+	SYSCALL1(SYS_wait4)
+	TESTQ AX, AX
+	JLE wait
+	CMPL AX, R12
+	JNE reap
+
+died:
+	XORL R12, R12
+	NOW
+	MOVQ AX, CX
+	SUBQ started, CX
+	MOVQ $LONG_LIFE, DX
+	CMPQ CX, DX
+	JLT failing
+	MOVQ R12, delay
+failing:
+	MOVQ delay, CX
+	ADDQ CX, AX
+	MOVQ AX, deadline
+	ADDQ CX, CX
+	CMPQ CX, $SHORTEST
+	JGE doubled
+	MOVL $SHORTEST, CX
+doubled:
+	CMPQ CX, $LONGEST
+	JLE limited
+	MOVL $LONGEST, CX
+limited:
+	MOVQ CX, delay
+	JMP reap
+
+child:
+	MOVQ AX, set
+	MOVL $SIG_SETMASK, DI
+	LEAQ set, SI
+	XORL DX, DX
+	MOVL $8, R10
+	SYSCALL1(SYS_rt_sigprocmask)
+	MOVQ (R13), DI
+	MOVQ R13, SI
+	MOVQ R14, DX
+	SYSCALL1(SYS_execve)
+	MOVL $127, DI
+	JMP exit
+
+over:
+	XORL DI, DI
+exit:
+	SYSCALL1(SYS_exit_group)
+
+fail:
+	MOVL $125, DI
+	JMP exit
+
+	// "rl-guard is over"
+	QUAD $0x64726175672d6c72
+	QUAD $0x7265766f20736920
+
+// func text() *[static.Max]byte
+TEXT ·text(SB), NOSPLIT, $0-8
+	LEAQ program<>(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET

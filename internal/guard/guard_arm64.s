@@ -1,0 +1,353 @@
+// The guard for arm64; the package comment says what it does, and guard_amd64.s does the same line by line.
+//
+// A system call takes its number in R8 and its arguments in R0 to R5; it destroys R0 only. R27, which the assembler may
+// use for itself, R18 and R28 are left alone. Nothing is called, so the program needs no convention but these:
+//
+//	R19  the frame
+//	R20  pid of the child, or 0
+//	R21  the child's arguments
+//	R22  the child's environment
+//	R23  a descriptor of /dev/null until the first start is done, then negative
+//	R24  a place in the arguments
+
+#include "textflag.h"
+
+// Linux, include/uapi/asm-generic/unistd.h
+#define SYS_dup3 24
+#define SYS_fcntl 25
+#define SYS_chdir 49
+#define SYS_openat 56
+#define SYS_close 57
+#define SYS_read 63
+#define SYS_ppoll 73
+#define SYS_signalfd4 74
+#define SYS_exit_group 94
+#define SYS_clock_gettime 113
+#define SYS_rt_sigaction 134
+#define SYS_rt_sigprocmask 135
+#define SYS_setsid 157
+#define SYS_prctl 167
+#define SYS_clone 220
+#define SYS_execve 221
+#define SYS_wait4 260
+
+#define EINTR 4
+#define SIGCHLD 17
+#define SIG_SETMASK 2
+#define PR_SET_PDEATHSIG 1
+#define PR_SET_NAME 15
+#define F_SETFD 2
+#define FD_CLOEXEC 1
+#define AT_FDCWD -100
+#define POLLIN 1
+#define CLOCK_MONOTONIC 1
+#define WALL_WNOHANG 0x40000001
+// SFD_CLOEXEC|SFD_NONBLOCK
+#define SIGNALFD_FLAGS 0x80800
+// O_RDWR|O_CLOEXEC
+#define NULL_FLAGS 0x80002
+
+// nanoseconds
+#define SECOND 1000000000
+#define SHORTEST 100000000
+#define LONGEST SECOND
+
+// offsets in the frame
+#define owner 0 // struct pollfd of the owner
+#define container 8 // struct pollfd of the container
+#define signals 16 // struct pollfd of SIGCHLD
+#define time 24 // struct timespec
+#define started 40 // when the child was started
+#define deadline 48 // when it is to be started again
+#define delay 56 // how long its next death makes wait
+#define scratch 64 // struct signalfd_siginfo, 128 bytes; strings, a struct sigaction
+#define set 192 // a signal set
+#define FRAME 208
+// above it what the kernel left: argc, argv
+#define argc FRAME
+#define ARGV (FRAME+8)
+
+#define SYSCALL1(number) \
+	MOVD $number, R8; \
+	SVC
+
+// A constant of 64 bits, without the literal pool: the program has no data.
+#define CONST(a, b, c, d, reg) \
+	MOVZ $a, reg; \
+	MOVK $(b<<16), reg; \
+	MOVK $(c<<32), reg; \
+	MOVK $(d<<48), reg
+
+// NOW reads the monotonic clock into R0, in nanoseconds.
+#define NOW \
+	MOVD $CLOCK_MONOTONIC, R0; \
+	ADD $time, R19, R1; \
+	SYSCALL1(SYS_clock_gettime); \
+	MOVD time(R19), R0; \
+	MOVD (8+time)(R19), R1; \
+	MOVD $SECOND, R2; \
+	MADD R2, R1, R0, R0
+
+TEXT program<>(SB), NOSPLIT|NOFRAME, $0-0
+	SUB $FRAME, RSP, R19
+	MOVD R19, RSP
+
+	// Block all signals: none of them ends the guard or interrupts it.
+	MOVD $-1, R0
+	MOVD R0, set(R19)
+	MOVD $SIG_SETMASK, R0
+	ADD $set, R19, R1
+	MOVD ZR, R2
+	MOVD $8, R3
+	SYSCALL1(SYS_rt_sigprocmask)
+
+	// "rl-guard\0"
+	CONST(0x6c72, 0x672d, 0x6175, 0x6472, R0)
+	MOVD R0, scratch(R19)
+	MOVD ZR, (8+scratch)(R19)
+	MOVD $PR_SET_NAME, R0
+	ADD $scratch, R19, R1
+	SYSCALL1(SYS_prctl)
+
+	// Owner and container end the guard, not the end of its starter.
+	MOVD $PR_SET_PDEATHSIG, R0
+	MOVD ZR, R1
+	SYSCALL1(SYS_prctl)
+	SYSCALL1(SYS_setsid)
+
+	// An ignored SIGCHLD outlives exec, and would make the kernel reap in our place.
+	MOVD ZR, scratch(R19)
+	MOVD ZR, (8+scratch)(R19)
+	MOVD ZR, (16+scratch)(R19)
+	MOVD ZR, (24+scratch)(R19)
+	MOVD $SIGCHLD, R0
+	ADD $scratch, R19, R1
+	MOVD ZR, R2
+	MOVD $8, R3
+	SYSCALL1(SYS_rt_sigaction)
+
+	// "/\0"
+	MOVD $0x2f, R0
+	MOVD R0, scratch(R19)
+	ADD $scratch, R19, R0
+	SYSCALL1(SYS_chdir)
+
+	// The arguments up to "--" are numbers, or "-" for none. Each takes the place of its string in argv.
+	ADD $(ARGV+8), R19, R24
+argument:
+	MOVD (R24), R1
+	CBZ R1, fail
+	MOVBU (R1), R2
+	CMP $'-', R2
+	BEQ dash
+	MOVD ZR, R0
+	MOVD $10, R3
+digit:
+	SUB $'0', R2
+	CMP $9, R2
+	BHI fail
+	MADD R3, R2, R0, R0
+	MOVBU.W 1(R1), R2
+	CBNZ R2, digit
+parsed:
+	MOVD.P R0, 8(R24)
+	B argument
+dash:
+	MOVD $-1, R0
+	MOVBU 1(R1), R2
+	CBZ R2, parsed
+	ADD $(ARGV+24), R19, R1
+	CMP R1, R24
+	BLO fail
+	ADD $8, R24, R21
+	MOVD (R21), R0
+	CBZ R0, fail
+	MOVD argc(R19), R0
+	ADD $(ARGV+8), R19, R22
+	ADD R0<<3, R22
+
+	// The child has no business with these two. A pollfd without events still tells of a hang-up, and of what is no
+	// descriptor.
+	MOVD (ARGV+8)(R19), R0
+	MOVW R0, owner(R19)
+	MOVW ZR, (4+owner)(R19)
+	MOVD $F_SETFD, R1
+	MOVD $FD_CLOEXEC, R2
+	SYSCALL1(SYS_fcntl)
+	MOVD (ARGV+16)(R19), R0
+	MOVW R0, container(R19)
+	MOVD $POLLIN, R1
+	MOVW R1, (4+container)(R19)
+	MOVD $F_SETFD, R1
+	MOVD $FD_CLOEXEC, R2
+	SYSCALL1(SYS_fcntl)
+
+	MOVD $-1, R0
+	MOVD $(1<<(SIGCHLD-1)), R1
+	MOVD R1, set(R19)
+	ADD $set, R19, R1
+	MOVD $8, R2
+	MOVD $SIGNALFD_FLAGS, R3
+	SYSCALL1(SYS_signalfd4)
+	TBNZ $63, R0, fail
+	MOVW R0, signals(R19)
+	MOVD $POLLIN, R1
+	MOVW R1, (4+signals)(R19)
+
+	// "/dev/null\0"
+	CONST(0x642f, 0x7665, 0x6e2f, 0x6c75, R0)
+	MOVD R0, scratch(R19)
+	MOVD $0x6c, R0
+	MOVD R0, (8+scratch)(R19)
+	MOVD $AT_FDCWD, R0
+	ADD $scratch, R19, R1
+	MOVD $NULL_FLAGS, R2
+	SYSCALL1(SYS_openat)
+	TBNZ $63, R0, fail
+	MOVD R0, R23
+	MOVD ZR, delay(R19)
+
+start:
+	NOW
+	MOVD R0, started(R19)
+	MOVD $SIGCHLD, R0
+	MOVD ZR, R1
+	MOVD ZR, R2
+	MOVD ZR, R3
+	MOVD ZR, R4
+	SYSCALL1(SYS_clone)
+	CBZ R0, child
+	MOVD R0, R20
+
+	// What only the first child was to have is /dev/null from now on: the number stays taken, and the other side sees
+	// the end of the first child.
+	TBNZ $63, R23, again
+	ADD $(ARGV+24), R19, R24
+replace:
+	ADD $8, R24, R0
+	CMP R0, R21 // before it lies "--"
+	BEQ replaced
+	MOVD R23, R0
+	MOVD.P 8(R24), R1
+	MOVD ZR, R2
+	SYSCALL1(SYS_dup3)
+	B replace
+replaced:
+	MOVD R23, R0
+	SYSCALL1(SYS_close)
+	MOVD $-1, R23
+again:
+	TBNZ $63, R20, died // no process could be made: as if it had ended
+
+wait:
+	MOVD ZR, R2
+	CBNZ R20, poll
+	NOW
+	MOVD deadline(R19), R2
+	SUBS R0, R2
+	BGE later
+	MOVD ZR, R2
+later:
+	MOVD $(SECOND-1), R1
+	CMP R1, R2
+	BLE below
+	MOVD R1, R2
+below:
+	MOVD ZR, time(R19)
+	MOVD R2, (8+time)(R19)
+	ADD $time, R19, R2
+poll:
+	ADD $owner, R19, R0
+	MOVD $3, R1
+	MOVD ZR, R3
+	SYSCALL1(SYS_ppoll)
+	CMN $EINTR, R0 // stopped and continued, or traced
+	BEQ wait
+	CMP $0, R0
+	BLT fail
+	BEQ start
+	// Whose end is at hand starts no new child, whatever else there is.
+	MOVHU (6+owner)(R19), R0 // revents
+	MOVHU (6+container)(R19), R1
+	ORR R1, R0
+	CBNZ R0, over
+	MOVWU signals(R19), R0
+	ADD $scratch, R19, R1
+	MOVD $128, R2
+	SYSCALL1(SYS_read)
+
+	// One SIGCHLD stands for any number of children, and process 1 has others' too.
+reap:
+	MOVD $-1, R0
+	MOVD ZR, R1
+	MOVD $WALL_WNOHANG, R2
+	MOVD ZR, R3
+	SYSCALL1(SYS_wait4)
+	CMP $0, R0
+	BLE wait
+	CMP R20, R0
+	BNE reap
+
+died:
+	MOVD ZR, R20
+	NOW
+	MOVD started(R19), R1
+	SUB R1, R0, R1
+	MOVZ $0xe400, R2 // ten seconds
+	MOVK $(0x540b<<16), R2
+	MOVK $(0x2<<32), R2
+	CMP R2, R1
+	BLT failing
+	MOVD ZR, delay(R19)
+failing:
+	MOVD delay(R19), R1
+	ADD R1, R0
+	MOVD R0, deadline(R19)
+	ADD R1, R1
+	MOVD $SHORTEST, R2
+	CMP R2, R1
+	BGE doubled
+	MOVD R2, R1
+doubled:
+	MOVD $LONGEST, R2
+	CMP R2, R1
+	BLE limited
+	MOVD R2, R1
+limited:
+	MOVD R1, delay(R19)
+	B reap
+
+child:
+	MOVD ZR, set(R19)
+	MOVD $SIG_SETMASK, R0
+	ADD $set, R19, R1
+	MOVD ZR, R2
+	MOVD $8, R3
+	SYSCALL1(SYS_rt_sigprocmask)
+	MOVD (R21), R0
+	MOVD R21, R1
+	MOVD R22, R2
+	SYSCALL1(SYS_execve)
+	MOVD $127, R0
+	B exit
+
+over:
+	MOVD ZR, R0
+exit:
+	SYSCALL1(SYS_exit_group)
+
+fail:
+	MOVD $125, R0
+	B exit
+
+	// "rl-guard is over"
+	WORD $0x672d6c72
+	WORD $0x64726175
+	WORD $0x20736920
+	WORD $0x7265766f
+
+// func text() *[static.Max]byte
+TEXT ·text(SB), NOSPLIT, $0-8
+	MOVD $program<>(SB), R0
+	MOVD R0, ret+0(FP)
+	RET
