@@ -91,7 +91,7 @@ func prepare() error {
 		// Of all that is below /proc/sys, net shows the net namespace of the thread
 		// that opens it.
 		err := os.WriteFile("/proc/sys/net/"+s.name, []byte(s.value), 0)
-		if err != nil && !(s.lack == "" && errors.Is(err, os.ErrNotExist)) {
+		if err != nil && (s.lack != "" || !errors.Is(err, os.ErrNotExist)) {
 			say("%v; %s", err, s.lack)
 		}
 	}

@@ -45,7 +45,7 @@ func startSession(d session.Dir) (*session.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return session.Start(d, program, func(pid int) error {
+	return session.Start(d, program, os.Getenv("PATH"), func(pid int) error {
 		return userns.WriteMaps(pid, ids.Maps, ids.How)
 	})
 }

@@ -24,8 +24,11 @@ func TestNestedMaps(t *testing.T) {
 	}{
 		{"the same", session, extents(0, 0, 1, 1, 1, 65536, 65537, 65537, 1000)},
 		{"the caller alone", extents(0, 1000, 1), extents(0, 0, 1)},
-		{"keep-id", extents(0, 100000, 1000, 1000, 1000, 1, 1001, 101000, 64536),
-			extents(0, 1, 1000, 1000, 0, 1, 1001, 1001, 64536)},
+		{
+			"keep-id",
+			extents(0, 100000, 1000, 1000, 1000, 1, 1001, 101000, 64536),
+			extents(0, 1, 1000, 1000, 0, 1, 1001, 1001, 64536),
+		},
 		{"unsorted", extents(5, 100000, 2, 0, 1000, 1), extents(0, 0, 1, 5, 1, 2)},
 	} {
 		got, err := NestedMaps(session, c.wanted)

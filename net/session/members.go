@@ -7,10 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deepest is how many user namespaces lie in one another at most
-// (user_namespaces(7)).
-const deepest = 32
-
 // Members finds the processes that live in user namespaces below the one with the
 // inode number userns: those of containers that nest in a session, not the
 // session's own. It looks at all processes that the caller may look at, some 5 µs
@@ -38,7 +34,7 @@ func Members(userns uint64) ([]int, error) {
 	return out, nil
 }
 
-// isBelow walks up from a user namespace, which it closes, to the one with inode
+// isBelow walks up, 32 levels at most (user_namespaces(7)), from a user namespace, which it closes, to the one with inode
 // number top or to the caller's own, above which he may not look.
 func isBelow(fd int, top uint64, known map[uint64]bool) bool {
 	start, err := inode(fd)

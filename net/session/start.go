@@ -26,13 +26,14 @@ const (
 const startTimeout = 20 * time.Second
 
 // Start opens the caller's session, and starts one where none runs: with the
-// networks that are written down. program is the path of rl-netd; writeMaps gives
+// networks that are written down. program is the path of rl-netd, path the value of
+// PATH in which it looks for pasta and slirp4netns; writeMaps gives
 // the user namespace of a process its maps, with all the ids that containers may
 // want. Of several callers at once, one starts it.
 //
 // The session outlives the caller. It ends with its last network, by rl-net stop,
 // and a few seconds after its start if it then has no network.
-func Start(d Dir, program string, writeMaps func(pid int) error) (*Session, error) {
+func Start(d Dir, program, path string, writeMaps func(pid int) error) (*Session, error) {
 	if err := d.Make(); err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func Start(d Dir, program string, writeMaps func(pid int) error) (*Session, erro
 		return s, err
 	}
 	d.RemoveState()
-	if err := spawn(d, program, writeMaps); err != nil {
+	if err := spawn(d, program, path, writeMaps); err != nil {
 		return nil, fmt.Errorf("start the network session: %w", err)
 	}
 	return Open(d)
@@ -58,7 +59,7 @@ func Start(d Dir, program string, writeMaps func(pid int) error) (*Session, erro
 
 // spawn starts the process and returns when it is ready. It is pid 1 of a pid
 // namespace, so that nothing it has started can outlive it, even if it is killed.
-func spawn(d Dir, program string, writeMaps func(pid int) error) error {
+func spawn(d Dir, program, path string, writeMaps func(pid int) error) error {
 	log, err := os.OpenFile(d.Log(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -78,7 +79,7 @@ func spawn(d Dir, program string, writeMaps func(pid int) error) error {
 
 	c := exec.Command(program, "session", string(d))
 	c.Dir, c.Stdout, c.Stderr = "/", log, log
-	c.Env = []string{"PATH=" + os.Getenv("PATH")}
+	c.Env = []string{"PATH=" + path}
 	c.ExtraFiles = []*os.File{mappedRead, readyWrite}
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID, Setsid: true}
 	err = c.Start()

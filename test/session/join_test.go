@@ -175,7 +175,7 @@ func joiner(args []string) error {
 	c.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:                 unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWPID,
 		GidMappingsEnableSetgroups: true,
-		Pdeathsig:                  syscall.SIGKILL,
+		Pdeathsig:                  unix.SIGKILL,
 	}
 	for _, e := range o.Maps[0] {
 		c.SysProcAttr.UidMappings = append(c.SysProcAttr.UidMappings,

@@ -161,7 +161,7 @@ func (f *Firewall) set(table *nftables.Table, name string, kinds ...nftables.Set
 func (f *Firewall) chain(table *nftables.Table, name string, kind nftables.ChainType, hook *nftables.ChainHook, priority int, policy nftables.ChainPolicy) *nftables.Chain {
 	return f.conn.AddChain(&nftables.Chain{
 		Table: table, Name: name, Type: kind, Hooknum: hook,
-		Priority: nftables.ChainPriorityRef(nftables.ChainPriority(priority)), Policy: &policy,
+		Priority: new(nftables.ChainPriority(priority)), Policy: &policy,
 	})
 }
 
