@@ -93,6 +93,11 @@ func Compile(l *Limits, h *Host, name string, mode Mode) (p *Placement, notes []
 	if len(left) == 0 {
 		return nil, notes, nil
 	}
+	for _, s := range left {
+		if !h.Weighted && strings.HasSuffix(s.File, ".weight") && s.Controller == "io" {
+			notes = append(notes, s.Limit+" has no effect: no disk has the BFQ scheduler or a cost model (io.cost.qos)")
+		}
+	}
 	p = &Placement{
 		Way: way, UID: h.UID, Mount: h.Mount, Name: "rl-run-" + name, Settings: left,
 		Controllers: needed(left), BestEffort: mode == BestEffort,
@@ -192,9 +197,6 @@ func (h *Host) settings(l *Limits, mode Mode) (list []Setting, notes []string, e
 		limit := "--blkio-weight " + strconv.FormatInt(l.BlkioWeight, 10)
 		file, value := h.weight(l.BlkioWeight)
 		add(limit, file, value)
-		if !h.Weighted && h.Layout == V2 {
-			notes = append(notes, limit+" has no effect: no disk has the BFQ scheduler or a cost model (io.cost.qos)")
-		}
 	}
 	for _, d := range l.Devices {
 		dev := h.Devices[d.Path]

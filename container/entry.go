@@ -229,6 +229,7 @@ func (e *Entry) Remove() error {
 		return err
 	}
 	to := ""
+	e.removeGroup()
 	if e.current(c) {
 		to, err = setAside(c, e.Name)
 	}

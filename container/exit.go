@@ -4,14 +4,16 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/internal/keeper"
 )
 
 // Exit is how a container ended.
 type Exit struct {
-	Code    int       // 0 to 255, 128+N after signal N
-	At      time.Time // when that was noticed; the zero time is written as 1970
-	Dropped uint64    // bytes of output that are in no log, because the disk was full; known before the end, too
+	Code      int       // 0 to 255, 128+N after signal N
+	At        time.Time // when that was noticed; the zero time is written as 1970
+	OOMKilled bool      // the kernel has killed processes of it for lack of memory; of a detached one
+	Dropped   uint64    // bytes of output that are in no log, because the disk was full; known before the end, too
 }
 
 // line is the content of the file exit, as a keeper would write it.
@@ -27,5 +29,5 @@ func (e Exit) line() []byte {
 // is damaged.
 func parseExit(text []byte) (e Exit, ok bool) {
 	s, ok := keeper.ParseExit(text)
-	return Exit{s.Code, s.At, s.Dropped}, ok && s.Ended
+	return Exit{Code: s.Code, At: s.At, OOMKilled: cgroup.ParseEvents(s.Events).OOMKills > 0, Dropped: s.Dropped}, ok && s.Ended
 }

@@ -232,6 +232,7 @@ func (e *Entry) takeOver(c int, path string, rename func() error) error {
 			if !had.stale() && had.Status != Dead {
 				return &InUseError{e.Name, had.Status}
 			}
+			had.removeGroup()
 			aside, err := setAside(c, e.Name)
 			if err != nil {
 				return err

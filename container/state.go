@@ -11,13 +11,11 @@ type State struct {
 	Init      Ref // process 1 of the container; zero before its start
 	Keeper    Ref // its parent, which writes the file exit: the launcher, or with -d the keeper
 	StartedAt time.Time
-	Cgroup    string            `json:",omitempty"` // path below the mount of the control groups; empty for none
-	Limits    map[string]string `json:",omitempty"` // as Limits.Applied, where they were known only after the start
-	Ports     []string          `json:",omitempty"` // as they were bound, HOSTIP:HOSTPORT->PORT/PROTOCOL
-	Driver    string            `json:",omitempty"` // as Network.Driver, where it was known only after the start
-	Fallbacks []string          `json:",omitempty"` // those that came after Config was written
-	OOMKilled bool              `json:",omitempty"` // the kernel has killed a process of it for want of memory
-	Rootfs    Text              // as in Config, for rl-ps, which reads no more
+	Cgroup    string   `json:",omitempty"` // path below the mount of the control groups; empty for none
+	Ports     []string `json:",omitempty"` // as they were bound, HOSTIP:HOSTPORT->PORT/PROTOCOL
+	Driver    string   `json:",omitempty"` // as Network.Driver, where it was known only after the start
+	Fallbacks []string `json:",omitempty"` // those that came after Config was written
+	Rootfs    Text     // as in Config, for rl-ps, which reads no more
 	Command   []Text
 	CreatedAt time.Time
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/rl-run/rl-run/internal/keeper"
 )
 
 // look finds out the status from the state that was read. The error is of the machine.
@@ -48,6 +46,9 @@ func (e *Entry) look() error {
 	return nil
 }
 
+// exitSize is more than a file exit has: its line, and some ten counters of a control group.
+const exitSize = 1024
+
 // readExit reads the exit code, from the file that was there when the entry was opened first.
 func (e *Entry) readExit() bool {
 	if e.exitFD < 0 {
@@ -57,7 +58,7 @@ func (e *Entry) readExit() bool {
 		}
 		e.exitFD = fd
 	}
-	text := make([]byte, len(keeper.EmptyExit())+1)
+	text := make([]byte, exitSize)
 	n, err := unix.Pread(e.exitFD, text, 0)
 	if err != nil {
 		return false

@@ -175,6 +175,7 @@ func (s *Store) sweep() error {
 				continue
 			}
 			if e.stale() {
+				e.removeGroup()
 				if to, err := setAside(c, name); err == nil {
 					away = append(away, to)
 				}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rl-run/rl-run/caps"
 	"github.com/rl-run/rl-run/caps/seccomp"
+	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/internal/passwd"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs"
@@ -33,9 +34,10 @@ type compiler struct {
 	spec *Spec
 	host *Host
 	Start
-	made []plan.Entry // mount points made in the root
-	sets caps.Sets
-	base [2]uint32 // uid and gid inside with which the root is set up
+	placement *cgroup.Placement // of the control group; nil for none
+	made      []plan.Entry      // mount points made in the root
+	sets      caps.Sets
+	base      [2]uint32 // uid and gid inside with which the root is set up
 }
 
 // Compile decides how a container is started on this machine. It is a pure
@@ -47,6 +49,7 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		c.check,
 		c.ids,
 		c.identity,
+		c.limits,
 		func() error { return c.privileges(filter) },
 	} {
 		if err := decide(); err != nil {
@@ -130,7 +133,7 @@ func (c *compiler) startInit() error {
 		c.Plan.Add(plan.Keeper, plan.DieWithParent{}, "until the command runs")
 		c.Plan.Add(plan.Keeper, plan.StartInit{Flags: flags}, why)
 		c.Plan.Add(plan.Keeper, plan.WaitFor{Whom: plan.Parent}, "the command runs, and is known by its name")
-		c.Plan.Add(plan.Keeper, plan.ExecKeeper{Log: c.spec.LogSize}, "nothing of rl-run stays in memory")
+		c.Plan.Add(plan.Keeper, plan.ExecKeeper{Log: c.spec.LogSize, Group: c.placement != nil}, "nothing of rl-run stays in memory")
 	} else {
 		c.parent(plan.StartInit{Flags: flags}, why)
 	}
@@ -146,6 +149,7 @@ func (c *compiler) mapIDs() error {
 		c.parent(plan.MapIDs{UID: m.UID, GID: m.GID, By: string(how.Way), Helpers: [2]string{how.NewUIDMap, how.NewGIDMap}},
 			"a namespace gets its owner when it is made: maps before the others")
 	}
+	c.group()
 	c.become(plan.Init, c.base[0], c.base[1], nil, false)
 	c.inInit(plan.SetUmask{}, "modes are as the steps say")
 	return nil
@@ -212,10 +216,7 @@ func (c *compiler) command(filter *seccomp.Profile) error {
 	if c.spec.Detach && !c.spec.Terminal {
 		c.inCmd(plan.KeepOutput{}, "")
 	}
-	if soft, hard := c.host.Files[0], c.host.Files[1]; soft != hard {
-		c.inCmd(plan.SetLimit{Name: "nofile", Resource: unix.RLIMIT_NOFILE, Soft: soft, Hard: hard},
-			"Go raised it for the launcher")
-	}
+	c.openFiles()
 	c.inCmd(plan.CloseOnExec{}, "")
 	c.inCmd(plan.DropBounding{Keep: uint64(c.sets.Bounding), Last: c.host.LastCap}, "first, while CAP_SETPCAP is there")
 	c.inCmd(plan.ResetSignals{}, "")
@@ -257,6 +258,9 @@ func (c *compiler) enforce(filter *seccomp.Profile) error {
 	}
 	if !c.early() {
 		c.inCmd(plan.Chdir{Path: c.workdir()}, "as the user whose place it is")
+	}
+	if err := c.ulimits(); err != nil {
+		return err
 	}
 	c.inCmd(plan.SetCaps{Effective: uint64(s.Effective), Permitted: uint64(s.Permitted), Inheritable: uint64(s.Inheritable)}, "")
 	if s.Ambient != 0 {

@@ -3,6 +3,9 @@ package launch
 import (
 	"slices"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
@@ -62,6 +65,8 @@ func desktop() Host {
 			{Path: "/sys/firmware", Dir: true},
 		},
 		Nodes:   slices.Clone(rootfs.Nodes[:]),
+		PID:     4242,
+		Ulimits: map[int]uint64{unix.RLIMIT_NOFILE: 524288, unix.RLIMIT_CORE: unix.RLIM_INFINITY},
 		LastCap: 40,
 		Files:   [2]uint64{1024, 524288},
 		Environ: []string{"HOME=/home/alice", "PATH=/usr/bin", "TERM=xterm-256color", "https_proxy=http://proxy:3128", "SECRET=hunter2"},
@@ -142,3 +147,26 @@ func workdir(s *Spec, h *Host) {
 	s.Workdir = "/work/deep"
 	h.Targets["/work/deep"] = rootfs.Target{Missing: []string{"/work"}, Place: "/work/deep"}
 }
+
+// session is a login session under systemd with control groups of version 2.
+func session(_ *Spec, h *Host) {
+	const manager = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service"
+	h.Groups = cgroup.Host{
+		Layout: cgroup.V2, Mount: "/sys/fs/cgroup", Top: true, Root: []string{"cpuset", "cpu", "io", "memory", "pids"},
+		Own: "/sys/fs/cgroup/user.slice/user-1000.slice/session-2.scope", NSDelegate: true, UID: 1000, PageSize: 4096,
+		Bus:     "unix:path=/run/user/1000/bus",
+		Manager: &cgroup.Subtree{Dir: manager, Controllers: []string{"cpu", "memory", "pids"}},
+	}
+}
+
+// subtree is a service with Delegate=yes, whose processes have gone a level down.
+func subtree(_ *Spec, h *Host) {
+	const own = "/sys/fs/cgroup/system.slice/job.service"
+	h.Groups = cgroup.Host{
+		Layout: cgroup.V2, Mount: "/sys/fs/cgroup", Top: true, Root: []string{"cpuset", "cpu", "io", "memory", "pids"},
+		Own: own + "/main", UID: 1000, PageSize: 4096,
+		Subtrees: []cgroup.Subtree{{Dir: own, Controllers: []string{"memory", "pids"}}},
+	}
+}
+
+func limit(s *Spec, _ *Host) { s.Limits = cgroup.Limits{Memory: 50 << 20, CPUs: 500_000, Pids: 20} }

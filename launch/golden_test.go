@@ -10,6 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/cgroup"
+	"github.com/rl-run/rl-run/cgroup/ulimit"
 	"github.com/rl-run/rl-run/internal/passwd"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
@@ -54,6 +58,22 @@ var goldens = []golden{
 	{"detach", "rl-run --net=none -d ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Detach, s.NoStdin, s.LogSize = true, true, 1<<20 }}},
 	{"detach-terminal", "rl-run --net=none -d -t ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
 		s.Detach, s.NoStdin, s.LogSize, s.Terminal = true, true, 1<<20, true
+	}}},
+	{"limits", "rl-run --net=none --name box -m 50m --cpus 0.5 --pids-limit 20 ./debian sh", "a login session under systemd", []func(*Spec, *Host){session, limit, func(s *Spec, _ *Host) {
+		s.Name = "box"
+	}}},
+	{"limits-detach", "rl-run --net=none -d -m 50m ./debian sh", "a service with Delegate=yes", []func(*Spec, *Host){subtree, func(s *Spec, _ *Host) {
+		s.Detach, s.NoStdin, s.LogSize, s.Limits.Memory = true, true, 1<<20, 50<<20
+	}}},
+	{"limits-best-effort", "rl-run --net=none --userns=single --limits=best-effort -m 50m --blkio-weight 500 ./debian sh", "a login session under systemd", []func(*Spec, *Host){session, singleID, func(s *Spec, _ *Host) {
+		s.BestEffort, s.Limits.Memory, s.Limits.BlkioWeight = true, 50<<20, 500
+	}}},
+	{"limits-none", "rl-run --net=none -d --limits=best-effort -m 50m --cpus 0.5 --pids-limit 20 ./debian sh", "control groups of version 1", []func(*Spec, *Host){limit, func(s *Spec, h *Host) {
+		s.Detach, s.NoStdin, s.LogSize = true, true, 1<<20
+		s.BestEffort, h.Groups = true, cgroup.Host{Layout: cgroup.V1, Legacy: []string{"cpu", "memory", "pids"}, UID: 1000}
+	}}},
+	{"ulimits", "rl-run --net=none -t --ulimit nofile=100:200 --ulimit core=0 ./debian", "a terminal of 50 rows", []func(*Spec, *Host){onTerminal, func(s *Spec, _ *Host) {
+		s.Command, s.Ulimits = nil, []ulimit.Limit{{Name: "nofile", Resource: unix.RLIMIT_NOFILE, Soft: 100, Hard: 200}, {Name: "core", Resource: unix.RLIMIT_CORE}}
 	}}},
 	{"keep-id", "rl-run --net=none --userns=keep-id ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Userns.Mode = userns.ModeKeepID }}},
 	{"explicit-maps", "rl-run --net=none --uidmap 0:100000:1000 --uidmap 1000:1000:1 --gidmap 0:100000:2000 ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
@@ -267,6 +287,12 @@ func unsaid(step plan.Step) []string {
 		if s.Helpers != ([2]string{}) {
 			return []string{"by " + strings.Join(s.Helpers[:], " and ")}
 		}
+	case plan.EnterGroup:
+		lines := []string{fmt.Sprintf("%s at %q as %d, %v in %s, best effort: %t", s.Way, s.Bus, s.UID, s.Controllers, s.Mount, s.BestEffort)}
+		for _, f := range s.Files {
+			lines = append(lines, fmt.Sprintf("%s (%s) is for %s, derived: %t", f.File, f.Controller, f.Limit, f.Derived))
+		}
+		return lines
 	case plan.MakeDir:
 		return []string{fmt.Sprintf("mode %04o", s.Mode)}
 	case plan.ProvideFile:

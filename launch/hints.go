@@ -27,7 +27,7 @@ func Explain(e *plan.StepError) string {
 		return fmt.Sprintf("exec %s: %v", name, execCause(name, e.Err))
 	}
 	text := e.Error()
-	if e.Actor == plan.Parent && (e.Step.Kind() == plan.KindMapIDs || e.Step.Kind() == plan.KindLayers) {
+	if e.Actor == plan.Parent && (e.Step.Kind() == plan.KindMapIDs || e.Step.Kind() == plan.KindLayers || e.Step.Kind() == plan.KindGroup) {
 		text = e.Err.Error() // it says all that the step does, and more
 	}
 	return fmt.Sprintf("%s (step %d)", text, e.Index+1)

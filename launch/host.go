@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/rootfs"
 	"github.com/rl-run/rl-run/userns"
 )
@@ -21,6 +22,10 @@ type Host struct {
 
 	Masks []rootfs.MaskPath
 	Nodes []string // devices of /dev that exist
+
+	PID     int            // of the launcher
+	Groups  cgroup.Host    // zero unless there are limits
+	Ulimits map[int]uint64 // the caller's hard limits of the resources that are to be limited
 
 	LastCap int // the highest capability that the kernel knows
 	Files   [2]uint64

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/caps"
+	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/internal/nofile"
 	"github.com/rl-run/rl-run/internal/passwd"
 	"github.com/rl-run/rl-run/rootfs"
@@ -51,6 +52,19 @@ func Probe(s *Spec) (h Host, err error) {
 		return h, err
 	}
 	h.Files[0], h.Files[1] = nofile.AtStart()
+	if h.PID = os.Getpid(); !s.Limits.IsZero() {
+		h.Groups = cgroup.Probe(&s.Limits, os.Getenv)
+	}
+	for _, l := range s.Ulimits {
+		var has unix.Rlimit
+		if err := unix.Getrlimit(l.Resource, &has); err != nil {
+			return h, os.NewSyscallError("getrlimit", err)
+		}
+		if h.Ulimits == nil {
+			h.Ulimits = make(map[int]uint64)
+		}
+		h.Ulimits[l.Resource] = has.Max
+	}
 	h.Masks = rootfs.LookMasks(append(rootfs.DefaultMasks[:], s.Mask...))
 	for _, n := range rootfs.Nodes {
 		if unix.Access("/dev/"+n, unix.F_OK) == nil {

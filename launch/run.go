@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/caps/seccomp"
+	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/internal/keeper"
 	"github.com/rl-run/rl-run/internal/pid1"
 	"github.com/rl-run/rl-run/plan"
@@ -21,6 +22,9 @@ import (
 type Container struct {
 	*Start
 	Child *plan.Child
+	Group cgroup.Group // zero without limits
+	OOM   string       // after the end: that the kernel has killed for lack of memory, else empty
+	note  func(string)
 	spec  *Spec
 	lock  []int  // fds that hold the locks of layers
 	path  string // PATH of the caller
@@ -64,7 +68,7 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 			}
 		}
 		noted = start.Notes
-		c := &Container{Start: start, spec: s, opts: o, path: h.Path, image: image}
+		c := &Container{Start: start, note: note, spec: s, opts: o, path: h.Path, image: image}
 		err = c.run()
 		if err == nil {
 			keep = true
@@ -147,6 +151,8 @@ func (c *Container) parentStep(s plan.Step) error {
 	case plan.MapIDs:
 		return userns.WriteMaps(c.Child.PID, userns.Maps{UID: s.UID, GID: s.GID},
 			userns.How{Way: userns.Way(s.By), NewUIDMap: s.Helpers[0], NewGIDMap: s.Helpers[1]})
+	case plan.EnterGroup:
+		return c.enterGroup(s)
 	case plan.PrepareLayers:
 		lock, err := prepareLayers(s)
 		if err != nil {
@@ -174,7 +180,7 @@ func (c *Container) Abort() { c.tearDown() }
 // Detach leaves a detached container to its keeper.
 func (c *Container) Detach() error {
 	defer c.unlock()
-	return c.Child.Detach()
+	return c.Child.Detach(c.Group.Dir)
 }
 
 // tearDown ends a child that failed and waits for its end, so that what it held
@@ -197,6 +203,7 @@ func (c *Container) tearDown() {
 		_, _ = wait4(c.Child.PID, &ws)
 	}
 	c.Child.Close()
+	_ = c.Group.Remove() // empty, or with a scope that goes with its processes
 	c.Cleanup()
 }
 

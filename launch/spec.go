@@ -1,6 +1,8 @@
 package launch
 
 import (
+	"github.com/rl-run/rl-run/cgroup"
+	"github.com/rl-run/rl-run/cgroup/ulimit"
 	"github.com/rl-run/rl-run/internal/passwd"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
 	"github.com/rl-run/rl-run/userns"
@@ -55,6 +57,10 @@ type Spec struct {
 	Seccomp         string // "" for the default profile, "unconfined", or a path
 	NewPrivs        bool   // no_new_privs off
 	Mask, Unmask    []string
+
+	Limits     cgroup.Limits
+	BestEffort bool           // a limit that cannot be had is a note
+	Ulimits    []ulimit.Limit // each resource once
 
 	Env      []string // K=V, or K for the value of the caller's environment
 	EnvHost  bool

@@ -17,14 +17,14 @@ import (
 // an idle launcher takes some pages instead of megabytes. It keeps the pid and
 // the command line.
 //
-// It returns where Go is needed still, for a terminal or to clean up, and where
+// It returns where Go is needed still, for a terminal, a control group or to clean up, and where
 // the exec fails: then Supervise is next. signals is the fd of sigpipe.Open; the
 // calling thread is the one that started init, as the exec ends all others.
 //
 // At the end the stand-in removes the files that are named from the directory,
 // as pid1.StandIn has it.
 func (c *Container) StandIn(signals, dir int, remove []string) {
-	if c.Terminal || len(c.Plan.Cleanup) > 0 || len(c.lock) > 0 {
+	if c.Terminal || len(c.Plan.Cleanup) > 0 || len(c.lock) > 0 || c.Group.Way != "" {
 		return
 	}
 	s := pid1.StandIn{PID: c.Child.PID, Pipe: signals, Signals: sigpipe.Caught(), Dir: dir, Remove: remove}

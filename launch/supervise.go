@@ -39,6 +39,7 @@ func (c *Container) Supervise(signals int) (int, error) {
 	}
 	c.Child.Close()
 	_ = unix.Close(c.image)
+	c.leaveGroup()
 	c.Cleanup()
 	if err != nil {
 		return 125, os.NewSyscallError("wait4", err)

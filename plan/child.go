@@ -33,6 +33,7 @@ type Child struct {
 	times   uint64
 
 	initPID uint64 // where the keeper leaves it
+	group   uint64 // where the address of the room for the group's path is
 
 	Keeper   int // pid of the keeper, which is init's parent then; 0 without
 	PID      int // of init, in the launcher's pid namespace; 0 before Start
@@ -163,8 +164,12 @@ func (c *Child) awaitInit() (err error) {
 }
 
 // Detach leaves the container, which runs, to its keeper, with the terminal. From
-// here on it does not end with the launcher.
-func (c *Child) Detach() error {
+// here on it does not end with the launcher. group is the directory of its control
+// group, empty for none, for a keeper that looks after it.
+func (c *Child) Detach(group string) error {
+	if room := *(*uint64)(c.arena.at(c.group)); room != 0 && len(group) < unix.PathMax {
+		copy(unsafe.Slice((*byte)(c.arena.at(room)), unix.PathMax), group)
+	}
 	var oob []byte
 	if c.Terminal >= 0 {
 		oob = unix.UnixRights(c.Terminal)

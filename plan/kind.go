@@ -14,6 +14,7 @@ const (
 	KindDieAgain      Kind = "die-with-parent-again"
 	KindMapIDs        Kind = "map-ids"
 	KindSetIDs        Kind = "set-ids"
+	KindGroup         Kind = "enter-group"
 	KindUmask         Kind = "umask"
 	KindUnshare       Kind = "unshare"
 	KindLoopback      Kind = "loopback"

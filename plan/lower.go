@@ -22,7 +22,7 @@ const (
 func (c *Child) lower(pl Plan, o Options) (err error) {
 	shared := shared{
 		root: c.arena.word(), stage: c.arena.word(), devnull: c.arena.word(),
-		pty: c.arena.word(), command: c.arena.word(), init: c.arena.word(),
+		pty: c.arena.word(), command: c.arena.word(), init: c.arena.word(), group: c.arena.word(),
 	}
 	command := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxCommandOps)}
 	init := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxInitOps), command: command}
@@ -87,7 +87,7 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 		}
 	}
 	if keeper != nil {
-		c.first, c.machine, c.initPID = keeper.end(), keeper.newMachine(), shared.init
+		c.first, c.machine, c.initPID, c.group = keeper.end(), keeper.newMachine(), shared.init, shared.group
 	} else {
 		c.first, c.machine = init.end(), init.newMachine()
 	}

@@ -16,7 +16,7 @@ import (
 
 // allSteps has a value of each type of step.
 var allSteps = []Step{
-	StartKeeper{}, KeepOutput{}, ExecKeeper{1 << 20},
+	StartKeeper{}, KeepOutput{}, ExecKeeper{Log: 1 << 20}, ExecKeeper{Log: 1 << 20, Group: true},
 	StartInit{unix.CLONE_NEWUSER},
 	Unshare{unix.CLONE_NEWNS},
 	JoinNet{},
@@ -24,6 +24,8 @@ var allSteps = []Step{
 	SetHostname{"box"},
 	Propagate{"slave"},
 	MapIDs{UID: []Extent{{0, 1000, 1}}, GID: []Extent{{0, 1000, 1}}, By: "direct"},
+	EnterGroup{Way: "scope", Unit: "a.scope", Files: []GroupFile{{File: "pids.max", Value: "1"}}},
+	EnterGroup{Way: "subtree", Parent: "/a", Name: "b"},
 	MapOwnIDs{Extent{0, 1000, 1}, Extent{0, 1000, 1}},
 	SetIDs{UID: 1, GID: 2, Groups: []uint32{3, 4}},
 	MakeDir{"/a", 0o755},
@@ -79,7 +81,7 @@ var allSteps = []Step{
 
 // parents are the steps that only the launcher takes.
 var parents = map[string]bool{
-	"StartKeeper": true, "MapIDs": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true,
+	"StartKeeper": true, "MapIDs": true, "EnterGroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true,
 }
 
 func typeName(s Step) string { return reflect.TypeOf(s).Name() }

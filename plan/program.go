@@ -53,6 +53,7 @@ type shared struct {
 	pty     uint64 // fd, of the command: slave of its terminal
 	command uint64 // pid of the command, as init sees it
 	init    uint64 // pid of init, as its keeper sees it
+	group   uint64 // address of the room for the path of the control group
 }
 
 // arg is an argument of a system call: a literal, or a word in the arena.

@@ -17,8 +17,12 @@ type StartKeeper struct{}
 type KeepOutput struct{}
 
 // ExecKeeper replaces the keeper by the static keeper. Log is how many bytes of
-// output it keeps.
-type ExecKeeper struct{ Log int64 }
+// output it keeps. With Group it looks at the end after the control group that
+// Child.Detach names.
+type ExecKeeper struct {
+	Log   int64
+	Group bool
+}
 
 // Kind implements Step.
 func (StartKeeper) Kind() Kind { return KindStartKeeper }
@@ -29,9 +33,15 @@ func (KeepOutput) Kind() Kind { return KindKeepOutput }
 // Kind implements Step.
 func (ExecKeeper) Kind() Kind { return KindExecKeeper }
 
-func (StartKeeper) String() string  { return "start the keeper" }
-func (KeepOutput) String() string   { return "connect stdout and stderr to the keeper" }
-func (s ExecKeeper) String() string { return fmt.Sprintf("exec keeper, log %d bytes", s.Log) }
+func (StartKeeper) String() string { return "start the keeper" }
+func (KeepOutput) String() string  { return "connect stdout and stderr to the keeper" }
+func (s ExecKeeper) String() string {
+	text := fmt.Sprintf("exec keeper, log %d bytes", s.Log)
+	if s.Group {
+		text += ", and the control group"
+	}
+	return text
+}
 
 func (KeepOutput) lower(p *program) {
 	for _, fd := range [...]int{1, 2} {
@@ -76,12 +86,31 @@ func (p *program) awaitLauncher() {
 
 func (s ExecKeeper) lower(p *program) {
 	k := p.detach
-	argv := keeper.Argv(keeper.Options{PID: k.pid, Output: k.logR, Dir: k.dir, Exit: k.exit, Cap: s.Log})
+	o := keeper.Options{PID: k.pid, Output: k.logR, Dir: k.dir, Exit: k.exit, Cap: s.Log}
+	if s.Group {
+		o.Group = groupToCome
+	}
+	argv := keeper.Argv(o)
 	// the launcher ends once it sees the exec
 	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_PDEATHSIG), lit(0))
 	p.call(unix.SYS_CLOSE_RANGE, lit(3), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
 	for _, fd := range [...]int{k.pid, k.logR, k.dir, k.exit} {
 		p.call(unix.SYS_FCNTL, lit(fd), lit(unix.F_SETFD), lit(0))
 	}
-	p.call(unix.SYS_EXECVEAT, lit(k.image), p.str(""), lit(p.a.strs(argv)), lit(p.a.strs(nil)), lit(unix.AT_EMPTY_PATH))
+	words := p.a.strs(argv)
+	if s.Group {
+		p.groupPath(words, len(argv)-1)
+	}
+	p.call(unix.SYS_EXECVEAT, lit(k.image), p.str(""), lit(words), lit(p.a.strs(nil)), lit(unix.AT_EMPTY_PATH))
+}
+
+// groupToCome stands for a path that is known only when the group is made.
+const groupToCome = "to come"
+
+// groupPath makes room for that path in the place of an argument: the launcher, whose
+// memory it is, too, writes it before it lets the keeper go.
+func (p *program) groupPath(words uint64, i int) {
+	room := p.a.room(unix.PathMax)
+	*(*uint64)(p.a.at(words + uint64(8*i))) = address(&room[0])
+	*(*uint64)(p.a.at(p.memory.group)) = address(&room[0])
 }

@@ -75,7 +75,7 @@ func parse(args []string) (*flags, error) {
 	}
 	for _, check := range [...]func(*words) error{
 		f.rootMode, f.size, f.mounts, f.identity, f.namespaces, f.network,
-		f.capabilities, f.security, f.environment, f.noNULs, f.refusals, f.process,
+		f.capabilities, f.security, f.limits, f.environment, f.noNULs, f.refusals, f.process,
 	} {
 		if err := check(w); err != nil {
 			return nil, err

@@ -72,9 +72,6 @@ func (f *flags) process(w *words) error {
 	if err := oneOf("explain", f.explain, "", "text", "json", "sh"); err != nil {
 		return err
 	}
-	if err := oneOf("limits", w.limits, "require", "best-effort"); err != nil {
-		return err
-	}
 	stop, known := signalNumber(w.stopSignal)
 	f.stopSignal, f.user = int(stop), w.user
 	if !known {

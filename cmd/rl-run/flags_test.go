@@ -144,7 +144,7 @@ func TestEveryOptionIsDefined(t *testing.T) {
 // other.
 func TestHelpIsComplete(t *testing.T) {
 	// Accepted, and without an effect that help could tell of.
-	silent := []string{"fake-root", "init", "limits", "stop-signal"}
+	silent := []string{"fake-root", "init", "stop-signal"}
 	options := help[strings.Index(help, "Root ("):]
 	words := regexp.MustCompile(`(?:^|[\s,|])(--?[a-zA-Z][a-z-]*)`).FindAllStringSubmatch(options, -1)
 	var named []string
@@ -214,5 +214,28 @@ func TestOneLine(t *testing.T) {
 	}
 	if got := oneLine(strings.Repeat("ä", 5000)); len([]rune(got)) != longest+1 || !strings.Contains(got, "ä…ä") {
 		t.Errorf("5000 letters: got %d", len([]rune(got)))
+	}
+}
+
+// TestLimits reads each option, of which the last one counts but for those of devices.
+func TestLimits(t *testing.T) {
+	s := mustParse(t, "-m", "1g", "--memory", "50m", "--memory-swap=-1", "--cpus", "0.5", "--cpu-weight", "10", "--cpuset-cpus", "0-1",
+		"--pids-limit", "20", "--blkio-weight", "500", "--device-read-bps", "/dev/a:1m", "--device-write-bps", "/dev/a:2m",
+		"--device-read-iops", "/dev/b:3", "--device-write-iops", "/dev/b:4",
+		"--ulimit", "nofile=1", "--ulimit", "core=0", "--ulimit", "nofile=100:200", "--limits=best-effort", "tree").spec
+	asked := s.Limits.Asked()
+	for option, want := range map[string]string{
+		"memory": "50m", "memory-swap": "-1", "cpus": "0.5", "cpu-weight": "10", "cpuset-cpus": "0-1", "pids-limit": "20", "blkio-weight": "500",
+		"device-read-bps": "/dev/a:1m", "device-write-bps": "/dev/a:2m", "device-read-iops": "/dev/b:3", "device-write-iops": "/dev/b:4",
+	} {
+		if asked[option] != want {
+			t.Errorf("--%s: got %q, want %q", option, asked[option], want)
+		}
+	}
+	if len(s.Ulimits) != 2 || s.Ulimits[0].String() != "core=0" || s.Ulimits[1].String() != "nofile=100:200" || !s.BestEffort {
+		t.Errorf("got %v, best effort %v", s.Ulimits, s.BestEffort)
+	}
+	if s := mustParse(t, "tree").spec; !s.Limits.IsZero() || s.Ulimits != nil || s.BestEffort {
+		t.Errorf("without options: %+v", s)
 	}
 }

@@ -54,6 +54,21 @@ Privilege:
   --security-opt no-new-privileges[=false]
   --security-opt mask=PATH|unmask=PATH|unmask=ALL
 
+Limits (what cannot be enforced is refused, with the lines that would mend it):
+  -m, --memory SIZE, --memory-swap SIZE
+                       memory, like 50m; memory and swap together
+  --cpus N, --cpu-weight N, --cpuset-cpus 0-1,3
+                       processors, like 0.5; a share (100); which ones
+  --pids-limit N       processes and threads
+  --device-read-bps, --device-write-bps /dev/X:SIZE
+  --device-read-iops, --device-write-iops /dev/X:N
+                       bytes or operations of a disk a second
+  --blkio-weight N     a share of disks, 10 to 1000
+  --ulimit NAME=SOFT[:HARD]
+                       of each process, like nofile=1024
+  --limits require|best-effort
+                       best-effort: only a note of what cannot be enforced
+
 Process:
   -e, --env K[=V], --env-file FILE, --env-host
   -w, --workdir DIR    (/); made where it is missing

@@ -113,7 +113,7 @@ func inspectOne(e *container.Entry, secrets bool) (*inspected, error) {
 	s := &e.State
 	i := &inspected{
 		Name: e.Name, State: e.Status, Rootfs: config.Rootfs, RootMode: config.RootMode, Command: config.Command,
-		CreatedAt: config.CreatedAt, OOMKilled: s.OOMKilled, Dropped: e.Exit.Dropped, Detached: s.Detached, Hostname: config.Hostname,
+		CreatedAt: config.CreatedAt, OOMKilled: e.Exit.OOMKilled, Dropped: e.Exit.Dropped, Detached: s.Detached, Hostname: config.Hostname,
 		UIDMap: config.UidMap, GIDMap: config.GidMap, Share: config.Share, Mounts: config.Mounts,
 		Capabilities: config.Capabilities, Seccomp: config.Seccomp, NoNewPrivs: config.NoNewPrivs,
 		Network: config.Network, Limits: config.Limits, Fallbacks: append(config.Fallbacks, s.Fallbacks...),
@@ -133,12 +133,6 @@ func inspectOne(e *container.Entry, secrets bool) (*inspected, error) {
 	}
 	if s.Driver != "" {
 		i.Network.Driver = s.Driver
-	}
-	if len(s.Limits) > 0 {
-		i.Limits.Applied = s.Limits
-	}
-	if s.Cgroup != "" {
-		i.Limits.Cgroup = s.Cgroup
 	}
 	switch e.Status {
 	case container.Running:

@@ -23,7 +23,7 @@ func fail(err error) int {
 		}
 		text = launch.Explain(step)
 	}
-	fmt.Fprintf(os.Stderr, "rl-run: error: %s\n", oneLine(text))
+	complain(text)
 	if h := launch.Hint(err); h != "" {
 		fmt.Fprintf(os.Stderr, "rl-run: hint: %s\n", oneLine(h))
 	}
@@ -35,6 +35,9 @@ func fail(err error) int {
 	}
 	return failure
 }
+
+// complain prints the line of an error.
+func complain(text string) { fmt.Fprintf(os.Stderr, "rl-run: error: %s\n", oneLine(text)) }
 
 // longest is how many letters of a message are shown: a path may have 4096.
 const longest = 1000

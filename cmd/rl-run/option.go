@@ -25,6 +25,8 @@ type words struct {
 	envHost                           bool
 	workdir, entrypoint, name         string
 	stopSignal, limits                string
+	limited                           [][2]string // option and value, in the order of the command line
+	ulimits                           []string
 	tty, stdin, init, remove, detach  bool
 	privileged, fakeRoot              bool
 	explain                           string
@@ -86,6 +88,20 @@ var options = [...]option{
 	{"privileged", "", "true", func(w *words) pflag.Value { return (*truth)(&w.privileged) }},
 	{"fake-root", "", "true", func(w *words) pflag.Value { return (*truth)(&w.fakeRoot) }},
 
+	{"memory", "m", "", func(w *words) pflag.Value { return &limit{"memory", w} }},
+	{"memory-swap", "", "", func(w *words) pflag.Value { return &limit{"memory-swap", w} }},
+	{"cpus", "", "", func(w *words) pflag.Value { return &limit{"cpus", w} }},
+	{"cpu-weight", "", "", func(w *words) pflag.Value { return &limit{"cpu-weight", w} }},
+	{"cpuset-cpus", "", "", func(w *words) pflag.Value { return &limit{"cpuset-cpus", w} }},
+	{"pids-limit", "", "", func(w *words) pflag.Value { return &limit{"pids-limit", w} }},
+	{"blkio-weight", "", "", func(w *words) pflag.Value { return &limit{"blkio-weight", w} }},
+	{"device-read-bps", "", "", func(w *words) pflag.Value { return &limit{"device-read-bps", w} }},
+	{"device-write-bps", "", "", func(w *words) pflag.Value { return &limit{"device-write-bps", w} }},
+	{"device-read-iops", "", "", func(w *words) pflag.Value { return &limit{"device-read-iops", w} }},
+	{"device-write-iops", "", "", func(w *words) pflag.Value { return &limit{"device-write-iops", w} }},
+	{"ulimit", "", "", func(w *words) pflag.Value { return (*list)(&w.ulimits) }},
+	{"limits", "", "", func(w *words) pflag.Value { return (*text)(&w.limits) }},
+
 	{"env", "e", "", func(w *words) pflag.Value { return (*list)(&w.env) }},
 	{"env-file", "", "", func(w *words) pflag.Value { return (*list)(&w.envFiles) }},
 	{"env-host", "", "true", func(w *words) pflag.Value { return (*truth)(&w.envHost) }},
@@ -97,7 +113,6 @@ var options = [...]option{
 	{"entrypoint", "", "", func(w *words) pflag.Value { return (*text)(&w.entrypoint) }},
 	{"name", "", "", func(w *words) pflag.Value { return (*text)(&w.name) }},
 	{"stop-signal", "", "", func(w *words) pflag.Value { return (*text)(&w.stopSignal) }},
-	{"limits", "", "", func(w *words) pflag.Value { return (*text)(&w.limits) }},
 	{"rm", "", "true", func(w *words) pflag.Value { return (*truth)(&w.remove) }},
 
 	{"explain", "", "text", func(w *words) pflag.Value { return (*text)(&w.explain) }},

@@ -79,7 +79,7 @@ func register(e *container.Entry, f *flags, host *launch.Host, c *launch.Contain
 	if err := e.WriteConfig(config(e.Name, f, host, c)); err != nil {
 		return err
 	}
-	return e.WriteState(&container.State{Init: init, Keeper: keeper, StartedAt: time.Now().UTC()})
+	return e.WriteState(&container.State{Init: init, Keeper: keeper, StartedAt: time.Now().UTC(), Cgroup: c.Group.Path()})
 }
 
 // filterOf is the command's seccomp filter as the kernel gets it, nil for none.
@@ -109,6 +109,7 @@ func config(name string, f *flags, host *launch.Host, c *launch.Container) *cont
 		},
 		Seccomp: s.Seccomp, NoNewPrivs: !s.NewPrivs,
 		Network: container.Network{Mode: s.Net, Ports: []string{}, DNS: s.DNS}, Fallbacks: c.Notes,
+		Limits: limitsOf(s, c),
 		Exec: container.Exec{
 			UID: c.User.UID, GID: c.User.GID, Groups: c.User.Groups, User: f.user,
 			Workdir: container.Text(workdirOf(&c.Plan)), Env: container.Texts(c.Env), Terminal: c.Terminal,
@@ -253,6 +254,9 @@ func attend(e *container.Entry, f *flags, host *launch.Host, start func() (*laun
 		c.StandIn(signals, dir, files)
 	}
 	code, err := c.Supervise(signals)
+	if c.OOM != "" {
+		complain(fmt.Sprintf("run %s: %s", execOf(&c.Plan).Argv[0], c.OOM))
+	}
 	if e != nil && f.spec.Name == "" {
 		if err := e.Remove(); err != nil {
 			note(err.Error())

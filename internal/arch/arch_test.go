@@ -159,7 +159,7 @@ func TestDependencies(t *testing.T) {
 	if !slices.Contains(all, module+"/plan") {
 		t.Fatalf("go list: %s", out)
 	}
-	for _, heavy := range []string{"net/http", "crypto/tls", "text/template", "html/template", "os/user", "runtime/cgo", "testing"} {
+	for _, heavy := range []string{"net/http", "crypto/tls", "text/template", "html/template", "runtime/cgo", "testing"} {
 		if slices.Contains(all, heavy) {
 			t.Errorf("rl-run contains %s", heavy)
 		}

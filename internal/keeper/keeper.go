@@ -7,7 +7,7 @@
 //
 // # What the keeper does
 //
-// It blocks all signals, sets its name, disarms PR_SET_PDEATHSIG, calls setsid, changes to /, reads init's pid from a
+// It blocks all signals, sets its name, disarms PR_SET_PDEATHSIG, calls setsid, changes to / or the control group, reads init's pid from a
 // descriptor and closes that and 0 to 2. What it holds then is the output's read end, the directory, the exit file, a
 // pidfd, and the file [Log] once there is output. It waits for two things:
 //
@@ -19,6 +19,10 @@
 //   - Init's death. Nobody of its pid namespace is left then, so what the pipe holds then is read; who holds it outside
 //     and goes on writing is heard for 64 kB more at most. The status goes in place into the exit file, then init is reaped,
 //     so that no reader finds init's pid gone before its status is there, and the keeper ends with exit status 0.
+//
+// A control group has its counters only as long as it is there, and systemd removes it with the last process of the scope,
+// which is the keeper: so the keeper copies what memory.events says when init is dead, before the status. A group in a
+// subtree nobody else would remove.
 //
 // A pseudo-terminal's master hangs up when nobody has the other side open, and poll(2) would return at once ever after.
 // The keeper therefore holds the other side (TIOCGPTPEER, Linux 4.13); where that is not possible it looks at the
@@ -63,6 +67,9 @@ type Options struct {
 	Dir int
 	// Exit is the exit file, open for writing and without O_APPEND.
 	Exit int
+	// Group is the directory of init's control group, empty for none: at the end its memory.events is copied behind the
+	// line of the exit file, and it is removed.
+	Group string
 	// Cap is how many bytes the ring may hold. Below 2 nothing is kept, nor counted as dropped.
 	Cap int64
 }
@@ -73,7 +80,11 @@ func Argv(o Options) []string {
 	for _, fd := range []int{o.PID, o.Output, o.Dir, o.Exit} {
 		argv = append(argv, strconv.Itoa(fd))
 	}
-	return append(argv, strconv.FormatInt(max(o.Cap, 0)/2, 10))
+	argv = append(argv, strconv.FormatInt(max(o.Cap, 0)/2, 10))
+	if o.Group != "" {
+		argv = append(argv, o.Group)
+	}
+	return argv
 }
 
 // endMark follows the last instruction of the program.

@@ -26,6 +26,7 @@
 #define SYS_exit_group 231
 #define SYS_waitid 247
 #define SYS_openat 257
+#define SYS_unlinkat 263
 #define SYS_renameat 264
 #define SYS_ppoll 271
 #define SYS_splice 275
@@ -51,6 +52,10 @@
 #define PEER_FLAGS 0x80102
 // O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC
 #define LOG_FLAGS 0xa00c1
+
+#define AT_FDCWD -100
+#define AT_REMOVEDIR 0x200
+#define O_CLOEXEC 0x80000
 
 // values of patience
 #define forever -1
@@ -86,10 +91,12 @@
 #define FRAME 2352
 // above it what the kernel left: argc, argv
 #define ARGV (FRAME+8)
+#define group (ARGV+6*8)(BX) // the last argument, or 0
 
 // Places in the exit file, as in line.go.
 #define EXIT_BODY 5
 #define EXIT_DROPPED 30
+#define EXIT_EVENTS 51
 
 #define SYSCALL1(number) \
 	MOVL $number, AX; \
@@ -153,7 +160,7 @@ TEXT program<>(SB), NOSPLIT|NOFRAME, $0-0
 	LEAQ info, DI
 	SYSCALL1(SYS_chdir)
 
-	// the five arguments, in decimal
+	// the five arguments, in decimal; behind them may be the control group
 	MOVL $1, R9
 argument:
 	MOVQ ARGV(BX)(R9*8), SI
@@ -176,6 +183,11 @@ parsed:
 	INCL R9
 	CMPL R9, $5
 	JLE argument
+	MOVQ group, DI
+	TESTQ DI, DI
+	JEQ outside
+	SYSCALL1(SYS_chdir)
+outside:
 	MOVQ dirFD, R13
 	MOVQ half, R15
 
@@ -396,6 +408,33 @@ written:
 
 	// Init is a zombie until its end is written: who finds its pid gone finds its status.
 reap:
+	MOVQ group, AX
+	TESTQ AX, AX
+	JEQ peek
+	MOVQ $0x652e79726f6d656d, AX // "memory.events\0"
+	MOVQ AX, info
+	MOVQ $0x73746e6576, AX
+	MOVQ AX, 8+info
+	MOVQ $AT_FDCWD, DI
+	LEAQ info, SI
+	MOVL $O_CLOEXEC, DX
+	XORL R10, R10
+	SYSCALL1(SYS_openat)
+	TESTQ AX, AX
+	JLT peek
+	MOVL AX, DI
+	LEAQ buffer, SI
+	MOVL $BUFSIZE, DX
+	SYSCALL1(SYS_read)
+	TESTQ AX, AX
+	JLE peek
+	MOVL exitFD, DI
+	LEAQ buffer, SI
+	MOVL AX, DX
+	MOVL $EXIT_EVENTS, R10
+	SYSCALL1(SYS_pwrite64)
+
+peek:
 	MOVL $P_PID, DI
 	MOVQ R12, SI
 	LEAQ info, DX
@@ -403,7 +442,7 @@ reap:
 	XORL R8, R8
 	SYSCALL1(SYS_waitid)
 	CMPQ AX, $-EINTR
-	JEQ reap
+	JEQ peek
 	TESTQ AX, AX
 	JNE fail
 	MOVL 24+info, AX // si_status
@@ -445,6 +484,13 @@ over:
 	MOVL $WALL, DX
 	XORL R10, R10
 	SYSCALL1(SYS_wait4)
+	MOVQ group, SI
+	TESTQ SI, SI
+	JEQ done
+	MOVQ $AT_FDCWD, DI
+	MOVL $AT_REMOVEDIR, DX
+	SYSCALL1(SYS_unlinkat)
+done:
 	XORL DI, DI
 exit:
 	SYSCALL1(SYS_exit_group)

@@ -14,6 +14,7 @@
 
 // Linux, include/uapi/asm-generic/unistd.h
 #define SYS_ioctl 29
+#define SYS_unlinkat 35
 #define SYS_renameat 38
 #define SYS_chdir 49
 #define SYS_openat 56
@@ -53,6 +54,10 @@
 // O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC; O_NOFOLLOW is not amd64's
 #define LOG_FLAGS 0x880c1
 
+#define AT_FDCWD -100
+#define AT_REMOVEDIR 0x200
+#define O_CLOEXEC 0x80000
+
 // values of patience
 #define forever -1
 #define none 0
@@ -86,10 +91,12 @@
 #define FRAME 2352
 // above it what the kernel left: argc, argv
 #define ARGV (FRAME+8)
+#define group (ARGV+6*8) // the last argument, or 0
 
 // Places in the exit file, as in line.go.
 #define EXIT_BODY 5
 #define EXIT_DROPPED 30
+#define EXIT_EVENTS 51
 
 #define SYSCALL1(number) \
 	MOVD $number, R8; \
@@ -160,7 +167,7 @@ TEXT program<>(SB), NOSPLIT|NOFRAME, $0-0
 	ADD $info, R19, R0
 	SYSCALL1(SYS_chdir)
 
-	// the five arguments, in decimal
+	// the five arguments, in decimal; behind them may be the control group
 	MOVD $1, R24
 argument:
 	ADD R24<<3, R19, R1
@@ -182,6 +189,10 @@ parsed:
 	ADD $1, R24
 	CMP $5, R24
 	BLE argument
+	MOVD group(R19), R0
+	CBZ R0, outside
+	SYSCALL1(SYS_chdir)
+outside:
 	MOVD dirFD(R19), R21
 	MOVD half(R19), R23
 
@@ -407,6 +418,32 @@ written:
 
 	// Init is a zombie until its end is written: who finds its pid gone finds its status.
 reap:
+	MOVD group(R19), R0
+	CBZ R0, peek
+	CONST(0x656d, 0x6f6d, 0x7972, 0x652e, R0) // "memory.events\0"
+	MOVD R0, info(R19)
+	MOVZ $0x6576, R0
+	MOVK $(0x746e<<16), R0
+	MOVK $(0x73<<32), R0
+	MOVD R0, (8+info)(R19)
+	MOVD $AT_FDCWD, R0
+	ADD $info, R19, R1
+	MOVD $O_CLOEXEC, R2
+	MOVD ZR, R3
+	SYSCALL1(SYS_openat)
+	TBNZ $63, R0, peek
+	ADD $buffer, R19, R1
+	MOVD $BUFSIZE, R2
+	SYSCALL1(SYS_read)
+	CMP $0, R0
+	BLE peek
+	MOVD R0, R2
+	MOVD exitFD(R19), R0
+	ADD $buffer, R19, R1
+	MOVD $EXIT_EVENTS, R3
+	SYSCALL1(SYS_pwrite64)
+
+peek:
 	MOVD $P_PID, R0
 	MOVD R20, R1
 	ADD $info, R19, R2
@@ -414,7 +451,7 @@ reap:
 	MOVD ZR, R4
 	SYSCALL1(SYS_waitid)
 	CMN $EINTR, R0
-	BEQ reap
+	BEQ peek
 	CBNZ R0, fail
 	MOVWU (24+info)(R19), R0 // si_status
 	MOVWU (8+info)(R19), R1 // si_code
@@ -459,6 +496,12 @@ over:
 	MOVD $WALL, R2
 	MOVD ZR, R3
 	SYSCALL1(SYS_wait4)
+	MOVD group(R19), R1
+	CBZ R1, done
+	MOVD $AT_FDCWD, R0
+	MOVD $AT_REMOVEDIR, R2
+	SYSCALL1(SYS_unlinkat)
+done:
 	MOVD ZR, R0
 exit:
 	SYSCALL1(SYS_exit_group)

@@ -201,3 +201,40 @@ func TestMemFD(t *testing.T) {
 		t.Errorf("content is not the image: %v", err)
 	}
 }
+
+// groups are directories that stand for control groups: a real one has its files without
+// any entry that rmdir(2) would mind.
+func groups(t *testing.T) (full, empty string) {
+	t.Helper()
+	full, empty = t.TempDir(), t.TempDir()+"/empty"
+	if err := os.WriteFile(full+"/memory.events", []byte("max 3\noom_kill 2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(empty, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return full, empty
+}
+
+func checkGroups(t *testing.T, o setup) {
+	t.Helper()
+	full, empty := groups(t)
+	for group, want := range map[string]string{full: "max 3\noom_kill 2\n", empty: "", "/no/such": "", "": ""} {
+		o.Group, o.Command = group, []string{"sh", "-c", "kill -9 $$"}
+		if code, s := keep(t, o).end(t); code != 0 || !s.Ended || s.Code != 137 || s.Events != want {
+			t.Errorf("group %q: keeper %d, %+v, want events %q", group, code, s, want)
+		}
+	}
+	if _, err := os.Stat(empty); !os.IsNotExist(err) {
+		t.Errorf("the group is left: %v", err)
+	}
+}
+
+func TestGroup(t *testing.T) {
+	checkGroups(t, setup{})
+	_, group := groups(t)
+	k := keep(t, setup{Group: group, Command: []string{"sleep", "1000"}})
+	if got, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", k.started(t))); got != group {
+		t.Errorf("directory %s (%v), want the group", got, err)
+	}
+}

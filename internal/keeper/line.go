@@ -10,6 +10,8 @@ import (
 //	live 000 0000000000.000000000 00000000000000000000
 //	exit 137 1700000000.123456789 00000000000000004096
 //
+// Behind it, where the container has a control group, is what its file memory.events said at the end.
+//
 // They are the state, init's exit status, when that was seen as seconds of the Unix epoch, and how many bytes of output
 // were dropped so far. The assembly knows the columns too.
 const (
@@ -30,6 +32,8 @@ type Status struct {
 	At time.Time
 	// Dropped is how many bytes of output could not be written to the ring.
 	Dropped uint64
+	// Events is the text of the control group's memory.events; empty where there is no such group.
+	Events string
 }
 
 // EmptyExit returns the content of an exit file before the keeper starts.
@@ -41,7 +45,7 @@ func EmptyExit() []byte {
 // on a disk that was full when the file was made. While a keeper writes, a reader may see a count of dropped bytes that
 // is partly the new one; all else is consistent.
 func ParseExit(b []byte) (s Status, ok bool) {
-	if len(b) != lineSize || b[4] != ' ' || b[secColumn-1] != ' ' || b[nanoColumn-1] != '.' || b[countColumn-1] != ' ' ||
+	if len(b) < lineSize || b[4] != ' ' || b[secColumn-1] != ' ' || b[nanoColumn-1] != '.' || b[countColumn-1] != ' ' ||
 		b[lineSize-1] != '\n' {
 		return Status{}, false
 	}
@@ -56,7 +60,7 @@ func ParseExit(b []byte) (s Status, ok bool) {
 	case "live":
 		return Status{Dropped: dropped}, true
 	case "exit":
-		return Status{Ended: true, Code: int(code), At: time.Unix(int64(sec), int64(nano)), Dropped: dropped}, true
+		return Status{Ended: true, Code: int(code), At: time.Unix(int64(sec), int64(nano)), Dropped: dropped, Events: string(b[lineSize:])}, true
 	default:
 		return Status{}, false
 	}

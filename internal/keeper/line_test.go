@@ -9,8 +9,9 @@ import (
 func TestParseExit(t *testing.T) {
 	for content, want := range map[string]Status{
 		string(EmptyExit()): {},
-		"exit 137 1700000000.123456789 00000000000000004096\n": {Ended: true, Code: 137, At: time.Unix(1700000000, 123456789), Dropped: 4096},
-		"exit 000 0000000001.000000000 18446744073709551615\n": {Ended: true, At: time.Unix(1, 0), Dropped: 1<<64 - 1},
+		"exit 137 1700000000.123456789 00000000000000004096\n":             {Ended: true, Code: 137, At: time.Unix(1700000000, 123456789), Dropped: 4096},
+		"exit 137 0000000001.000000000 00000000000000000000\noom_kill 1\n": {Ended: true, Code: 137, At: time.Unix(1, 0), Events: "oom_kill 1\n"},
+		"exit 000 0000000001.000000000 18446744073709551615\n":             {Ended: true, At: time.Unix(1, 0), Dropped: 1<<64 - 1},
 		// The keeper was killed between the two writes of an end.
 		"live 007 1700000000.000000001 00000000000000000001\n": {Dropped: 1},
 	} {
@@ -24,7 +25,7 @@ func TestParseExit(t *testing.T) {
 func TestParseExitRefuses(t *testing.T) {
 	good := "exit 137 1700000000.123456789 00000000000000004096\n"
 	for _, bad := range []string{
-		"", good + "\n", good[1:], strings.Repeat("\x00", len(good)),
+		"", good[1:], strings.Repeat("\x00", len(good)),
 		strings.Replace(good, "exit", "dead", 1), strings.Replace(good, "137", "256", 1), strings.Replace(good, "137", "-37", 1),
 		strings.Replace(good, "000000000000000", "999999999999999", 1), strings.ReplaceAll(good, ".", ","),
 		strings.TrimSuffix(good, "\n") + " ",

@@ -32,6 +32,7 @@ func TestOtherArchitecture(t *testing.T) {
 			}
 		}
 	})
+	t.Run("group", func(t *testing.T) { checkGroups(t, with(setup{})) })
 	t.Run("ring", func(t *testing.T) {
 		for _, limit := range []int64{30, 4096, 10007, 100003} {
 			for _, tty := range []bool{false, true} {

@@ -50,6 +50,7 @@ type setup struct {
 	Space   int      // mount a tmpfs of this size on Dir, in the mount namespace that the test made
 	NoFD    bool     // no descriptor can be opened any more
 	NoPID   bool     // close the write end of a pipe instead of writing the pid
+	Group   string   // as in Options
 	Wrong   uint64   // write this instead of the pid
 	Qemu    string   // an emulator that runs Image
 	Image   string
@@ -110,7 +111,7 @@ func becomeKeeper() {
 		fds[0] = evfd
 	}
 	check(unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC))
-	keep := Options{PID: 100, Output: 101, Dir: 102, Exit: 103, Cap: o.Cap}
+	keep := Options{PID: 100, Output: 101, Dir: 102, Exit: 103, Cap: o.Cap, Group: o.Group}
 	check(unix.Dup3(fds[0], keep.PID, 0))
 	check(unix.Dup3(int(read.Fd()), keep.Output, 0))
 	check(unix.Dup3(dir, keep.Dir, 0))

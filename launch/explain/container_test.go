@@ -189,6 +189,7 @@ func TestSameContainer(t *testing.T) {
 			words:   []string{"", "-e", "a b", "'", `"\`, "$HOME", "\n", "\xff\xfe", "*", "exit 7"},
 		}},
 		{"masks", container{options: []string{"--security-opt", "no-new-privileges=false", "--security-opt", "unmask=/proc/sys:/sys/firmware", "--security-opt", "mask=/proc/uptime"}}},
+		{"limits of processes", container{options: []string{"--ulimit", "nofile=100:200", "--ulimit", "core=0", "--ulimit", "cpu=1000:-1"}}},
 		{"every capability", container{options: []string{"--cap-add", "ALL", "-i=false"}, files: 4}},
 		{"no capability", container{options: []string{"--cap-drop", "ALL", "--security-opt", "unmask=ALL"}, files: 4}},
 	} {

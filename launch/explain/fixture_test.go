@@ -24,9 +24,18 @@ func full(name string) *launch.Start {
 	parent(plan.StartKeeper{}, "it outlives rl-run")
 	pl.Add(plan.Keeper, plan.StartInit{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID}, "the user namespace comes first")
 	pl.Add(plan.Keeper, plan.WaitFor{Whom: plan.Parent}, "")
-	pl.Add(plan.Keeper, plan.ExecKeeper{Log: 1 << 20}, "")
+	pl.Add(plan.Keeper, plan.ExecKeeper{Log: 1 << 20, Group: true}, "")
 	in(plan.DieWithParent{})
 	parent(plan.MapIDs{UID: ids, GID: ids, By: "helpers", Helpers: [2]string{"/usr/bin/newuidmap", "/usr/bin/newgidmap"}}, "")
+	parent(plan.EnterGroup{
+		Way: "scope", Bus: "unix:path=/run/user/1000/bus", UID: 1000, Unit: "rl-run-box.scope", Mount: "/sys/fs/cgroup", Name: "rl-run-box",
+		Controllers: []string{"cpu", "memory"},
+		Files: []plan.GroupFile{
+			{Limit: "--memory 50m", Controller: "memory", File: "memory.max", Value: "52428800"},
+			{Limit: "--memory 50m", Controller: "memory", File: "memory.oom.group", Value: "1", Derived: true},
+			{Limit: "--cpus 0.5", Controller: "cpu", File: "cpu.max", Value: "50000 100000"},
+		},
+	}, "while init waits")
 	in(plan.SetIDs{})
 	in(plan.DieWithParent{})
 	in(plan.SetUmask{})

@@ -115,6 +115,8 @@ func (w *script) block(s plan.Step) error {
 		w.dieWithParent()
 	case plan.MapIDs:
 		w.mapIDs(s)
+	case plan.EnterGroup:
+		w.enterGroup(s)
 	case plan.MapOwnIDs:
 		w.mapOwnIDs(s)
 	case plan.SetIDs:

@@ -153,3 +153,13 @@ func list(prefix string, set uint64) word {
 	}
 	return word(b.String())
 }
+
+// enterGroup says what a script cannot do: a group that systemd has handed over goes
+// with the script that is in it.
+func (w *script) enterGroup(s plan.EnterGroup) {
+	w.remark("left out: the limits. In a control group that is yours they would be")
+	for _, f := range s.Files {
+		w.remark("  echo %s", string(quote(f.Value))+" >"+f.File)
+	}
+	w.remark(`  echo "$pid" >cgroup.procs`)
+}

@@ -96,7 +96,7 @@ const head = `#!/bin/sh
 #  - no seccomp filter is loaded;
 #  - there is no init: the command itself is process 1, which reaps the orphans
 #    or not, and which gets only those signals that it handles;
-#  - there is no terminal of the container's own;
+#  - there is no terminal of the container's own, and no control group with limits;
 #  - only file descriptors below 10 are closed, and the session keyring is new
 #    only where keyctl(1) is installed;
 #  - that a path still leads to what the plan was made for is not checked;

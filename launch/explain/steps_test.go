@@ -70,6 +70,7 @@ var unseen = map[string]string{
 	"StartKeeper":   "is left out, and said so",
 	"KeepOutput":    "is left out, and said so",
 	"ExecKeeper":    "is left out, and said so",
+	"EnterGroup":    "is left out, and said so",
 	"Seccomp":       "is left out, and said so",
 }
 

@@ -113,6 +113,42 @@ func TestMalformedValues(t *testing.T) {
 	})
 }
 
+func TestMalformedLimits(t *testing.T) {
+	tree := begin(t)
+	const (
+		memory = "expected a size of 1m or more, as in 50m or 1.5g, or 0 for no limit"
+		cpus   = "expected a number of processors from 0.01 to 8192, as in 0.5 or 2, or 0 for no limit"
+		rate   = "expected /dev/X:N with N bytes a second, as in /dev/sda:1mb"
+		ops    = "expected /dev/X:N with N operations a second, as in /dev/sda:1000"
+		pids   = "expected a number of processes from 1 to 4194304, or -1 for no limit"
+	)
+	try(t, tree, []row{
+		{line: "--memory x TREE", error: `--memory "x": ` + memory},
+		{line: "-m 50q TREE", error: `--memory "50q": ` + memory},
+		{line: "-m 4k TREE", error: `--memory "4k": ` + memory},
+		{line: "-m -50m TREE", error: `--memory "-50m": ` + memory},
+		{line: "-m '' TREE", error: `--memory "": ` + memory},
+		{line: "-m 99999999999g TREE", error: `--memory "99999999999g": ` + memory},
+		{line: "--memory-swap 100m TREE", error: "--memory-swap 100m: it limits memory and swap together, and needs --memory"},
+		{line: "-m 100m --memory-swap 50m TREE", error: "--memory-swap 50m: it limits memory and swap together: expected 100m (--memory) or more, or -1"},
+		{line: "--cpus 0.001 TREE", error: `--cpus "0.001": ` + cpus},
+		{line: "--cpus half TREE", error: `--cpus "half": ` + cpus},
+		{line: "--cpu-weight 10001 TREE", error: `--cpu-weight "10001": expected a number from 1 to 10000 (100 is usual)`},
+		{line: "--cpuset-cpus 3-1 TREE", error: `--cpuset-cpus "3-1": expected numbers and ranges of processors from 0 to 8191, as in 0-1,3`},
+		{line: "--pids-limit many TREE", error: `--pids-limit "many": ` + pids},
+		{line: "--pids-limit -2 TREE", error: `--pids-limit "-2": ` + pids},
+		{line: "--blkio-weight 5 TREE", error: `--blkio-weight "5": expected a number from 10 to 1000`},
+		{line: "--device-read-bps 1m TREE", error: `--device-read-bps "1m": ` + rate},
+		{line: "--device-write-bps sda:1m TREE", error: `--device-write-bps "sda:1m": ` + rate},
+		{line: "--device-read-iops /dev/sda:1k TREE", error: `--device-read-iops "/dev/sda:1k": ` + ops},
+		{line: "--device-write-iops /dev/sda:0 TREE", error: `--device-write-iops "/dev/sda:0": ` + ops},
+		{line: "--ulimit x TREE", error: `--ulimit "x": expected NAME=SOFT[:HARD] with a name of as core…`},
+		{line: "--ulimit nofile TREE", error: `--ulimit "nofile": expected nofile=SOFT[:HARD] with numbers from 0, or -1 for no limit`},
+		{line: "--ulimit nofile=2:1 TREE", error: `--ulimit "nofile=2:1": the soft limit is above the hard one`},
+		{line: "--ulimit nofile=99999999999 TREE", error: "--ulimit nofile=99999999999: the caller's hard limit is …"},
+	})
+}
+
 func TestConflicts(t *testing.T) {
 	tree := begin(t)
 	const root = "choose the root: --rw, --read-only and --copy exclude each other"

@@ -1,0 +1,32 @@
+package launch
+
+import (
+	"os"
+
+	"github.com/rl-run/rl-run/plan"
+)
+
+// enterGroup puts init into the control group with the limits.
+func (c *Container) enterGroup(s plan.EnterGroup) error {
+	waits := os.Getpid()
+	if c.Child.Keeper != 0 {
+		waits = c.Child.Keeper
+	}
+	group, notes, err := placement(s).Apply(c.Child.PID, waits)
+	c.Group = group
+	for _, n := range notes {
+		c.note(n)
+	}
+	c.Notes = append(c.Notes, notes...)
+	return err
+}
+
+// leaveGroup finds out how the container came to its end, and removes its group.
+func (c *Container) leaveGroup() {
+	if events, err := c.Group.Events(); err == nil {
+		c.OOM = c.Group.OutOfMemory(events)
+	}
+	if err := c.Group.Remove(); err != nil {
+		c.note(err.Error())
+	}
+}

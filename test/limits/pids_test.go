@@ -1,0 +1,55 @@
+package limits
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// bomb goes on: a shell that cannot fork ends, which gives the others room.
+const bomb = `f() { while :; do f & done; }; f 2>/dev/null & f 2>/dev/null & exec sleep 1000`
+
+func TestPids(t *testing.T) {
+	begin(t)
+	if !enforced(t, "pids", "--pids-limit", "20") {
+		return
+	}
+	detach(t, "bomb", []string{"--pids-limit", "20"}, "sh", "-c", bomb)
+	dir := group(t, "bomb")
+	until(t, "the limit is reached", 10*time.Second, func() bool { return number(t, filepath.Join(dir, "pids.events"), "max ") > 0 })
+	for range 20 {
+		if n := number(t, filepath.Join(dir, "pids.current"), ""); n > 20 {
+			t.Errorf("%d processes, the limit is 20", n)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+
+	// The machine is not the bomb's.
+	began := time.Now()
+	run(t, nil, "true").OK(t)
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("beside the bomb a start takes %v", d)
+	}
+	began = time.Now()
+	rl(t, "rl-stop", "-t", "2", "bomb").OK(t)
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("rl-stop takes %v", d)
+	}
+	gone(t, dir)
+}
+
+// SIGKILL of rl-run ends the container, and what systemd made for it.
+func TestKilled(t *testing.T) {
+	begin(t)
+	if !enforced(t, "pids", "--pids-limit", "20") {
+		return
+	}
+	for range 5 {
+		r := start(t, "--pids-limit", "20")
+		dir := group(t, "victim")
+		r.Signal(9)
+		r.Wait()
+		gone(t, dir)
+		rl(t, "rl-rm", "-f", "victim") // what tells of it, if anything is left
+	}
+}
