@@ -46,6 +46,7 @@ func TestKilled(t *testing.T) {
 	}
 	for range 5 {
 		r := start(t, "--pids-limit", "20")
+		until(t, "it is listed", 5*time.Second, func() bool { return rl(t, "rl-inspect", "victim").Code == 0 })
 		dir := group(t, "victim")
 		r.Signal(9)
 		r.Wait()
