@@ -65,4 +65,6 @@ type Exec struct {
 	Workdir  Text
 	Env      []Text // NAME=VALUE
 	Terminal bool
+
+	FilterFlags uint `json:",omitempty"` // SECCOMP_FILTER_FLAG_*
 }

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"strconv"
@@ -70,9 +71,12 @@ func (r Ref) process() (*Process, life, error) {
 }
 
 // Namespace opens a namespace of the process, by its name in /proc/PID/ns.
-func (p *Process) Namespace(kind string) (int, error) {
-	path := "/proc/" + strconv.Itoa(p.PID) + "/ns/" + kind
-	fd, err := openat(unix.AT_FDCWD, path, unix.O_RDONLY, 0)
+func (p *Process) Namespace(kind string) (int, error) { return p.open("ns/"+kind, unix.O_RDONLY) }
+
+// open opens a file of its directory in /proc.
+func (p *Process) open(name string, flags int) (int, error) {
+	path := "/proc/" + strconv.Itoa(p.PID) + "/" + name
+	fd, err := openat(unix.AT_FDCWD, path, flags, 0)
 	if err != nil {
 		return -1, err
 	}
@@ -82,6 +86,21 @@ func (p *Process) Namespace(kind string) (int, error) {
 		return -1, &os.PathError{Op: "open", Path: path, Err: unix.ESRCH}
 	}
 	return fd, nil
+}
+
+// Root opens the root directory of the process, O_PATH and close-on-exec. What is below it is the container's.
+func (p *Process) Root() (int, error) { return p.open("root", unix.O_PATH|unix.O_DIRECTORY) }
+
+// GroupsStay reports whether setgroups(2) is denied in its user namespace.
+func (p *Process) GroupsStay() (bool, error) {
+	fd, err := p.open("setgroups", unix.O_RDONLY)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	var word [16]byte
+	n, err := unix.Read(fd, word[:])
+	return bytes.HasPrefix(word[:max(n, 0)], []byte("deny")), os.NewSyscallError("read", err)
 }
 
 // maxDepth is how deep user namespaces nest (user_namespaces(7)).

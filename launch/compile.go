@@ -158,11 +158,23 @@ func (c *compiler) mapIDs() error {
 // become changes the ids, and arms again what the change disarms.
 func (c *compiler) become(a plan.Actor, uid, gid uint32, groups []uint32, sweep bool) {
 	c.Plan.Add(a, plan.SetIDs{UID: uid, GID: gid, Groups: groups, KeepGroups: c.IDs.GroupsStay}, "")
+	if c.foreignIDs(uid, gid) {
+		c.Plan.Add(a, plan.DieWithParent{Again: true, Sweep: sweep, Later: sweep}, "a change of the kernel's ids clears PDEATHSIG")
+	}
+}
+
+// foreignIDs reports whether ids of the container are others than the caller's to the kernel.
+func (c *compiler) foreignIDs(uid, gid uint32) bool {
 	hostUID, _ := c.IDs.Maps.HostUID(uid)
 	hostGID, _ := c.IDs.Maps.HostGID(gid)
-	if hostUID != c.host.Caller.UID || hostGID != c.host.Caller.GID {
-		c.Plan.Add(a, plan.DieWithParent{Again: true, Sweep: sweep}, "a change of the kernel's ids clears PDEATHSIG")
-	}
+	return hostUID != c.host.Caller.UID || hostGID != c.host.Caller.GID
+}
+
+// commandFirst reports whether init may become the command's user only when that has done so. Where no pid namespace ends
+// what an init leaves behind, a parent without capabilities must be of the same user to send its child a signal, that of
+// its own death, PDEATHSIG, too.
+func (c *compiler) commandFirst() bool {
+	return !c.ownPID() && !c.early() && c.foreignIDs(c.User.UID, c.User.GID)
 }
 
 func (c *compiler) namespaces() error {
@@ -251,6 +263,9 @@ func (c *compiler) enforce(filter *seccomp.Profile) error {
 		c.inCmd(plan.KeepCaps{}, "")
 	}
 	c.become(plan.Command, c.User.UID, c.User.GID, c.User.Groups, false)
+	if c.commandFirst() {
+		c.inCmd(plan.LetGo{Whom: plan.Init}, "")
+	}
 	if c.spec.Terminal {
 		c.Terminal = true
 		c.inCmd(plan.OpenTerminal{Rows: c.rows(), Cols: c.cols()}, "of the container's own devpts; it belongs to who opens it")
@@ -275,6 +290,8 @@ func (c *compiler) enforce(filter *seccomp.Profile) error {
 	return nil
 }
 
+const signalsAreForOwn = "without capabilities it can kill the command as the same user only"
+
 func (c *compiler) pivot() error {
 	if c.spec.RootMode == RootReadOnly && c.Form == rootfs.FormOverlay || c.readOnlyOverlay() {
 		c.inInit(plan.ReadOnlyRoot{}, "")
@@ -289,6 +306,9 @@ func (c *compiler) pivot() error {
 func (c *compiler) init() error {
 	c.inInit(plan.DropBounding{Keep: uint64(c.sets.Bounding), Last: c.host.LastCap}, "first, while CAP_SETPCAP is there")
 	c.inInit(plan.NewKeyring{}, "")
+	if c.commandFirst() {
+		c.inInit(plan.WaitFor{Whom: plan.Command}, signalsAreForOwn)
+	}
 	c.become(plan.Init, c.User.UID, c.User.GID, c.User.Groups, !c.ownPID())
 	if c.User.UID == 0 {
 		// an exec by uid 0 would give it the bounding set in any case

@@ -121,17 +121,28 @@ func (c *compiler) environment() []string {
 		env.set("HOSTNAME=" + name)
 	}
 	env.set("container=rl-run")
-	for _, kv := range c.spec.Env {
+	env.add(c.spec.Env, host)
+	return env
+}
+
+// add sets variables as -e gives them: K=V, or K for the value of the caller's.
+func (v *variables) add(list []string, host variables) {
+	for _, kv := range list {
 		if !strings.Contains(kv, "=") {
-			v, ok := host.get(kv)
+			value, ok := host.get(kv)
 			if !ok {
 				continue
 			}
-			kv += "=" + v
+			kv += "=" + value
 		}
-		env.set(kv)
+		v.set(kv)
 	}
-	return env
+}
+
+func (v *variables) unset(k string) {
+	if i := v.index(k); i >= 0 {
+		*v = slices.Delete(*v, i, i+1)
+	}
 }
 
 // variables is an environment, each name once, in the order of the first

@@ -30,7 +30,51 @@ type golden struct {
 	change  []func(*Spec, *Host)
 }
 
+// targets are the containers of those goldens that are no starts but further commands.
+var targets = map[string]func() *Target{
+	"exec": web,
+	"exec-terminal": func() *Target {
+		t := web()
+		t.TermInfo, t.Passwd, t.Group = true, []byte(fixturePasswd), []byte(fixtureGroup)
+		return t
+	},
+	"exec-detach": func() *Target {
+		t := web()
+		t.Cgroup, t.NewPrivs = "/user.slice/rl-run-web.scope/container", true
+		return t
+	},
+	"exec-single": func() *Target {
+		t := web()
+		t.GroupsStay, t.Filter = true, nil
+		return t
+	},
+}
+
+// web is a container that runs.
+func web() *Target {
+	ids := []plan.Extent{{Inside: 0, Outside: 1000, Count: 1}, {Inside: 1, Outside: 100000, Count: 65536}}
+	return &Target{
+		Name: "web", PID: 4711, PIDFD: 7,
+		Join: unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET,
+		Maps: userns.Maps{UID: ids, GID: ids}, Bounding: 0x800405fb,
+		Profile: "default", Filter: make([]unix.SockFilter, 3),
+		Env: []string{"PATH=/bin:/usr/bin", "HOME=/root", "USER=root", "A=1"}, Workdir: "/srv",
+	}
+}
+
 var goldens = []golden{
+	{"exec", "rl-exec -e A=2 -e SECRET web sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		*s = Spec{Command: []string{"sh"}, Env: []string{"A=2", "SECRET"}}
+	}}},
+	{"exec-terminal", "rl-exec -t -u alice -w /tmp web sh", "a terminal of 50 rows", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		*s = Spec{Command: []string{"sh"}, User: passwd.Spec{User: "alice"}, Workdir: "/tmp", Terminal: true}
+	}}},
+	{"exec-detach", "rl-exec -d -u 42 web /bin/server", "the container has a control group, and no_new_privs off", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		*s = Spec{Command: []string{"/bin/server"}, User: passwd.Spec{User: "42"}, NoStdin: true, Detach: true}
+	}}},
+	{"exec-single", "rl-exec -i=false web true", "a map of a single id, no filter", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		*s = Spec{Command: []string{"true"}, NoStdin: true}
+	}}},
 	{"desktop", "rl-run --net=none ./debian sh", "", nil},
 	{"net-auto", "rl-run ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Net = NetAuto }}},
 	{"no-subids", "rl-run --net=none ./debian sh", "no subordinate ids", []func(*Spec, *Host){noSubids}},
@@ -103,6 +147,9 @@ var goldens = []golden{
 		s.Net, s.PID, s.IPC, s.UTS, s.Cgroup = NetHost, Shared, Shared, Shared, Shared
 		h.Hosts = []byte("127.0.0.1 localhost\n192.0.2.7 printer")
 	}}},
+	{"host-pid-user", "rl-run --net=none --pid=host -u alice ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.PID, s.User = Shared, passwd.Spec{User: "alice"}
+	}}},
 	{"net-host", "rl-run --net=host --hostname box --add-host db:192.0.2.8 ./debian sh", "", []func(*Spec, *Host){func(s *Spec, h *Host) {
 		s.Net, s.Hostname, s.AddHost = NetHost, "box", []string{"db:192.0.2.8"}
 	}}},
@@ -154,6 +201,13 @@ var goldens = []golden{
 	}}},
 }
 
+func (g golden) run(s *Spec, h *Host) (*Start, error) {
+	if t, is := targets[g.name]; is {
+		return CompileExec(s, h, t())
+	}
+	return Compile(s, h, nil)
+}
+
 func (g golden) inputs() (*Spec, *Host) {
 	s, h := basic(), desktop()
 	for _, change := range g.change {
@@ -167,7 +221,7 @@ func (g golden) inputs() (*Spec, *Host) {
 func (g golden) compile(t *testing.T) *Start {
 	t.Helper()
 	s, h := g.inputs()
-	start, err := Compile(s, h, nil)
+	start, err := g.run(s, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,11 +278,11 @@ func TestCompileIsPure(t *testing.T) {
 	for _, g := range goldens {
 		t.Run(g.name, func(t *testing.T) {
 			s, h := g.inputs()
-			first, err := Compile(s, h, nil)
+			first, err := g.run(s, h)
 			if err != nil {
 				t.Fatal(err)
 			}
-			second, err := Compile(s, h, nil)
+			second, err := g.run(s, h)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -314,6 +368,9 @@ func unsaid(step plan.Step) []string {
 	case plan.ExecInit:
 		if s.Tree {
 			return []string{"for a tree of processes"}
+		}
+		if s.Loose {
+			return []string{"which ends with the command alone"}
 		}
 	case plan.Exec:
 		lines := []string{"at " + strings.Join(s.Paths, " ")}

@@ -103,7 +103,7 @@ func (c *Container) run() (err error) {
 	handed := false // init waits for the parent
 	for i, e := range c.Plan.Entries {
 		if e.Actor != plan.Parent {
-			if handed && e.Actor == plan.Init {
+			if handed && (e.Actor == plan.Init || e.Actor == plan.Joiner) {
 				if err := c.Child.Go(); err != nil {
 					return err
 				}
@@ -117,8 +117,8 @@ func (c *Container) run() (err error) {
 		if c.opts.Timing {
 			c.times[i] = monotonic()
 		}
-		first := c.Child.PID == 0
-		if c.Child.PID != 0 && !handed {
+		first := !c.Child.Started()
+		if !first && !handed {
 			if err := c.Child.Await(i); err != nil {
 				return err
 			}
@@ -137,7 +137,7 @@ func (c *Container) run() (err error) {
 // parentStep takes a step of the launcher itself.
 func (c *Container) parentStep(s plan.Step) error {
 	switch s := s.(type) {
-	case plan.StartInit, plan.StartKeeper:
+	case plan.StartInit, plan.StartKeeper, plan.StartJoiner:
 		// PDEATHSIG fires when the thread that cloned the container ends. Not
 		// earlier: until here the runtime may change threads, and does.
 		runtime.LockOSThread()
@@ -153,6 +153,12 @@ func (c *Container) parentStep(s plan.Step) error {
 			userns.How{Way: userns.Way(s.By), NewUIDMap: s.Helpers[0], NewGIDMap: s.Helpers[1]})
 	case plan.EnterGroup:
 		return c.enterGroup(s)
+	case plan.JoinCgroup:
+		g, err := cgroup.Open(s.Path, os.Getenv)
+		if err != nil {
+			return err
+		}
+		return g.Join(c.Child.Joiner)
 	case plan.PrepareLayers:
 		lock, err := prepareLayers(s)
 		if err != nil {
@@ -198,9 +204,8 @@ func (c *Container) tearDown() {
 		if c.Child.PID != 0 { // which ends with its keeper, and is the subreaper's then
 			_, _ = wait4(c.Child.PID, &ws)
 		}
-	case c.Child.PID != 0:
-		_ = unix.PidfdSendSignal(c.Child.PIDFD, unix.SIGKILL, nil, 0)
-		_, _ = wait4(c.Child.PID, &ws)
+	default:
+		c.Child.Kill()
 	}
 	c.Child.Close()
 	_ = c.Group.Remove() // empty, or with a scope that goes with its processes

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"os"
 	"unsafe"
 
@@ -23,6 +24,7 @@ const (
 // arena is the memory that the children read: outside Go's heap, so that the
 // garbage collector neither scans, moves nor frees it.
 type arena struct {
+	fd   int    // of a shared one; -1
 	mem  []byte // the kernel's structures and strings, from the begin upwards
 	used int
 	ops  int // end of the room for ops, which is given out from the end downwards
@@ -35,10 +37,41 @@ func newArena() (*arena, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("mmap", err)
 	}
+	return arenaAt(mem, -1), nil
+}
+
+// sharedAt is where an arena lies that a process maps again which does not share the launcher's memory: far from
+// where the kernel puts programs, libraries and stacks.
+const sharedAt = 1 << 36
+
+// newSharedArena makes one that a process can map after an exec, too, at the same address.
+func newSharedArena() (*arena, error) {
+	fd, err := unix.MemfdCreate("rl-plan", unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3
+		fd, err = unix.MemfdCreate("rl-plan", unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	if err := unix.Ftruncate(fd, arenaSize); err != nil {
+		_ = unix.Close(fd)
+		return nil, os.NewSyscallError("ftruncate", err)
+	}
+	at, err := unix.MmapPtr(fd, 0, unsafe.Add(nil, sharedAt), arenaSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, os.NewSyscallError("mmap", err)
+	}
+	a := arenaAt(unsafe.Slice((*byte)(at), arenaSize), fd)
+	a.used = int(unsafe.Sizeof(apart{}))
+	return a, nil
+}
+
+func arenaAt(mem []byte, fd int) *arena {
 	// The pages that nearly every plan uses, in one go: a fault for each costs
 	// more. Before Linux 5.14 it is EINVAL, and they come one by one.
 	_ = unix.Madvise(mem[:arenaTouched], unix.MADV_POPULATE_WRITE)
-	return &arena{mem: mem, ops: len(mem)}, nil
+	return &arena{mem: mem, ops: len(mem), fd: fd}
 }
 
 // newOps gives out room for n ops, in place: they are not copied once written.
@@ -53,7 +86,13 @@ func (a *arena) newOps(n int) []op {
 	return unsafe.Slice((*op)(unsafe.Pointer(&a.mem[a.ops])), n)[:0]
 }
 
-func (a *arena) free() { _ = unix.Munmap(a.mem) }
+// closeFD gives the descriptor back, of which nobody has need once the children have started.
+func (a *arena) closeFD() { closeAll(&a.fd) }
+
+func (a *arena) free() {
+	a.closeFD()
+	_ = unix.MunmapPtr(unsafe.Pointer(&a.mem[0]), uintptr(len(a.mem)))
+}
 
 // alloc returns n zeroed bytes, aligned to 8. When the arena is full it marks it
 // so and returns its begin, which keeps the callers free of errors.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -12,8 +13,11 @@ import (
 
 // Options are how a plan is run, as against what it does.
 type Options struct {
-	Image   int  // memfd of the static init, for ExecInit
-	Keep    Keep // for a plan with a keeper
+	Image int  // memfd of the static init, for ExecInit
+	Keep  Keep // for a plan with a keeper
+	// Pidfds are the processes whose namespaces the plan joins, by the names that its steps have for them. A namespace's
+	// own descriptor will do, too, where it alone is joined. They stay the caller's.
+	Pidfds  map[string]int
 	Verbose bool // children write each step to stderr as they begin it
 	Timing  bool // children note the time at which they begin each step
 }
@@ -32,10 +36,12 @@ type Child struct {
 	machine *machine
 	times   uint64
 
-	initPID uint64 // where the keeper leaves it
+	initPID uint64 // where the keeper or the joiner leaves it
+	joins   bool   // a joiner starts init
 	group   uint64 // where the address of the room for the group's path is
 
 	Keeper   int // pid of the keeper, which is init's parent then; 0 without
+	Joiner   int // pid of the joiner until it was waited for; 0 without one, and with a keeper, whose child it is
 	PID      int // of init, in the launcher's pid namespace; 0 before Start
 	PIDFD    int // close-on-exec
 	Terminal int // master of the pty, once OpenTerminal has run; else -1
@@ -53,13 +59,23 @@ func Prepare(pl Plan, o Options) (_ *Child, err error) {
 			c.Close()
 		}
 	}()
-	if c.arena, err = newArena(); err != nil {
+	c.apart = -1
+	if takes[OwnMemory](pl) {
+		if c.apart, err = apartFD(); err != nil {
+			return nil, err
+		}
+		c.arena, err = newSharedArena()
+	} else {
+		c.arena, err = newArena()
+	}
+	if err != nil {
 		return nil, err
 	}
+	c.joins, c.pidfds = has(pl, Joiner) || takes[StartJoiner](pl), o.Pidfds
 	d := &c.detach
 	*d = keep{-1, -1, -1, -1, -1, -1, -1, -1}
 	sockets := [][2]*int{{&c.theirs, &c.control}, {&c.toCmd, &c.toInit}}
-	if hasKeeper(pl) {
+	if has(pl, Keeper) {
 		d.image, d.dir, d.exit = o.Keep.Image, o.Keep.Dir, o.Keep.Exit
 		sockets = append(sockets, [2]*int{&d.theirs, &d.hold})
 		var pipe [2]int
@@ -90,18 +106,22 @@ func Prepare(pl Plan, o Options) (_ *Child, err error) {
 	return c, c.lower(pl, o)
 }
 
-func hasKeeper(pl Plan) bool {
-	for _, e := range pl.Entries {
-		if e.Actor == Keeper {
-			return true
-		}
-	}
-	return false
+// has reports whether an actor has a part in a plan.
+func has(pl Plan, a Actor) bool {
+	return slices.ContainsFunc(pl.Entries, func(e Entry) bool { return e.Actor == a })
+}
+
+// takes reports whether a plan has a step of a type.
+func takes[T Step](pl Plan) bool {
+	return slices.ContainsFunc(pl.Entries, func(e Entry) bool {
+		_, is := e.Step.(T)
+		return is
+	})
 }
 
 func (c *Child) detached() bool { return c.detach.hold >= 0 }
 
-// Start clones init, or the keeper, and waits until that has cloned init. The calling goroutine must be locked to a thread that
+// Start clones init; or the joiner, which clones init; or the keeper, and waits until that has cloned init. The calling goroutine must be locked to a thread that
 // lives as long as the container may: PDEATHSIG fires when that thread ends.
 func (c *Child) Start() error {
 	pidfd := (*int32)(c.arena.alloc(8))
@@ -124,15 +144,20 @@ func (c *Child) Start() error {
 	if pid < 0 {
 		return unix.Errno(-pid)
 	}
-	if c.detached() {
+	switch {
+	case c.detached():
 		c.Keeper = int(pid)
 		_ = unix.Close(int(*pidfd))
-	} else {
+	case c.joins:
+		c.Joiner = int(pid)
+		_ = unix.Close(int(*pidfd))
+	default:
 		c.PID, c.PIDFD = int(pid), int(*pidfd)
 	}
+	c.arena.closeFD()
 	// From here on the children alone hold their ends, whose end of file tells
 	// that they have executed or are gone.
-	closeAll(&c.control, &c.pidEvent, &c.toCmd, &c.toInit, &c.detach.hold, &c.detach.logR, &c.detach.logW, &c.detach.pid)
+	closeAll(&c.apart, &c.control, &c.pidEvent, &c.toCmd, &c.toInit, &c.detach.hold, &c.detach.logR, &c.detach.logW, &c.detach.pid)
 	if err == nil && c.Keeper != 0 {
 		err = c.awaitInit()
 	}
@@ -154,13 +179,55 @@ func (c *Child) awaitInit() (err error) {
 	_, ok, err := c.nextFrom(c.detach.theirs)
 	switch {
 	case err != nil:
+		if failed := c.Running(); failed != nil && c.joins {
+			return failed // the joiner's, which says more
+		}
 		return err
 	case !ok:
 		return ErrGone
 	}
+	return c.adopt()
+}
+
+// adopt takes init for the child that it is, or the keeper's, once its pid is known.
+func (c *Child) adopt() (err error) {
 	c.PID = int(*(*uint64)(c.arena.at(c.initPID)))
 	c.PIDFD, err = unix.PidfdOpen(c.PID, 0)
 	return os.NewSyscallError("pidfd_open", err)
+}
+
+// Started reports whether there is a child of any kind.
+func (c *Child) Started() bool { return c.PID != 0 || c.Joiner != 0 || c.Keeper != 0 }
+
+// reap waits for the joiner, which ends when it has started init.
+func (c *Child) reap() {
+	for c.Joiner != 0 {
+		if _, err := unix.Wait4(c.Joiner, nil, 0, nil); !errors.Is(err, unix.EINTR) {
+			c.Joiner = 0
+		}
+	}
+}
+
+// Kill ends what was started, but for the keeper, and waits for its end.
+func (c *Child) Kill() {
+	if c.Joiner != 0 {
+		_ = unix.Kill(c.Joiner, unix.SIGKILL) // a child that is not yet waited for: its pid is its own
+		c.reap()
+		if c.PID == 0 && *(*uint64)(c.arena.at(c.initPID)) != 0 {
+			_ = c.adopt()
+		}
+	}
+	if c.PID == 0 {
+		return
+	}
+	if c.PIDFD >= 0 {
+		_ = unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
+	}
+	for {
+		if _, err := unix.Wait4(c.PID, nil, 0, nil); !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
 }
 
 // Detach leaves the container, which runs, to its keeper, with the terminal. From
@@ -207,17 +274,24 @@ func (c *Child) Go() error {
 // Await waits until init has come to the parent's step at index. The error is a
 // *StepError when a step of the children failed, or ErrGone.
 func (c *Child) Await(index int) error {
-	for {
+	// Init may have come there before its joiner says that there is an init.
+	know := func() bool { return c.PID != 0 || !c.startsBefore(index) }
+	for there := false; !there || !know(); {
 		step, ok, err := c.next()
 		switch {
 		case err != nil:
 			return err
 		case !ok:
 			return ErrGone
-		case step == index:
-			return nil
 		}
+		there = there || step == index
 	}
+	return nil
+}
+
+// startsBefore reports whether a step before index starts init.
+func (c *Child) startsBefore(index int) bool {
+	return takes[StartInit](Plan{Entries: c.plan.Entries[:index]})
 }
 
 // Running waits until both init and command have executed what they are for, or
@@ -225,9 +299,16 @@ func (c *Child) Await(index int) error {
 func (c *Child) Running() error {
 	for {
 		_, ok, err := c.next()
-		if err != nil || !ok {
-			return err
+		if ok {
+			continue
 		}
+		if err == nil {
+			c.reap()
+			if c.joins && c.PID == 0 && c.Keeper == 0 {
+				err = ErrGone
+			}
+		}
+		return err
 	}
 }
 
@@ -256,7 +337,10 @@ func (c *Child) nextFrom(fd int) (step int, ok bool, err error) {
 		c.takeTerminal(oob[:oobn])
 	}
 	if record[1] == 0 {
-		return int(record[0]), true, nil
+		if _, is := c.plan.Entries[record[0]].Step.(StartInit); is && c.PID == 0 && c.Keeper == 0 {
+			err = c.adopt()
+		}
+		return int(record[0]), err == nil, err
 	}
 	e := c.plan.Entries[record[0]]
 	failed := &StepError{Index: int(record[0]), Actor: e.Actor, Step: e.Step, Err: unix.Errno(record[1])}
@@ -304,8 +388,12 @@ func (c *Child) Began(index int) time.Duration {
 // was started: it may still read it.
 func (c *Child) Close() {
 	d := &c.detach
-	closeAll(&c.control, &c.theirs, &c.pidEvent, &c.toCmd, &c.toInit, &c.PIDFD, &d.hold, &d.theirs, &d.logR, &d.logW, &d.pid)
-	if c.PID == 0 && c.Keeper == 0 && c.arena != nil {
+	closeAll(&c.apart, &c.control, &c.theirs, &c.pidEvent, &c.toCmd, &c.toInit, &c.PIDFD, &d.hold, &d.theirs, &d.logR, &d.logW, &d.pid)
+	switch {
+	case c.arena == nil:
+	case c.Started():
+		c.arena.closeFD()
+	default:
 		c.arena.free()
 	}
 }

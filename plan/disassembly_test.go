@@ -155,7 +155,7 @@ func disassemble(t *testing.T, arch string) (code []instruction) {
 	out := goBuild(t, arch, "tool", "objdump", "-s", `/plan\.start(\.abi0)?$`, testBinary(t, arch))
 	for line := range strings.Lines(out) {
 		m := objdumpLine.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
-		if m == nil || !strings.Contains(line, "interpreter_"+arch+".s") {
+		if m == nil || !strings.Contains(line, "interpreter_"+arch) {
 			continue
 		}
 		address, err := strconv.ParseUint(m[1], 16, 64)

@@ -7,7 +7,11 @@ type Kind string
 // The kinds of steps. Steps that do the same work in another manner share one.
 const (
 	KindStartKeeper   Kind = "start-keeper"
+	KindStartJoiner   Kind = "start-joiner"
 	KindStartInit     Kind = "start-init"
+	KindOwnMemory     Kind = "own-memory"
+	KindJoin          Kind = "join"
+	KindJoinCgroup    Kind = "join-cgroup"
 	KindKeepOutput    Kind = "keep-output"
 	KindExecKeeper    Kind = "exec-keeper"
 	KindDieWithParent Kind = "die-with-parent"
@@ -56,6 +60,8 @@ const (
 	KindNoNewPrivs    Kind = "no-new-privs"
 	KindSeccomp       Kind = "seccomp"
 	KindSignals       Kind = "signals"
+	KindOutlive       Kind = "outlive-parent"
+	KindLeave         Kind = "leave"
 	KindExecInit      Kind = "exec-init"
 	KindExec          Kind = "exec"
 	KindCleanup       Kind = "cleanup"

@@ -14,11 +14,12 @@ const (
 	maxCommandOps = 1 << 14 // twice the directories in PATH, and 50
 	maxHelperOps  = 32
 	maxKeeperOps  = 64
+	maxJoinerOps  = 256
 )
 
-// lower turns the steps of init and command into their programs. Parent's steps
-// are the launcher's own; where they stand between two of init's, init says that
-// it has come so far and waits for its turn.
+// lower turns the steps of the children into their programs. Parent's steps are the
+// launcher's own; where they stand between two of init's, or of the joiner's before
+// there is an init, that one says that it has come so far and waits for its turn.
 func (c *Child) lower(pl Plan, o Options) (err error) {
 	shared := shared{
 		root: c.arena.word(), stage: c.arena.word(), devnull: c.arena.word(),
@@ -32,39 +33,54 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 		keeper.control = c.detach.hold
 		keeper.call(unix.SYS_CLOSE, lit(c.theirs))
 		keeper.call(unix.SYS_CLOSE, lit(c.detach.theirs))
-		init.call(unix.SYS_CLOSE, lit(c.detach.hold)) // its end of file is for the launcher
+	}
+	var joiner *program
+	if c.joins {
+		joiner = &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxJoinerOps), init: init, joining: true}
+	}
+	if keeper != nil {
+		keeper.joiner = joiner
+	}
+	// What the launcher or the keeper starts closes the ends that are theirs; what that starts inherits no more of them.
+	first := init
+	if joiner != nil {
+		first = joiner
+	}
+	if keeper != nil {
+		first.call(unix.SYS_CLOSE, lit(c.detach.hold)) // its end of file is for the launcher
 	} else {
-		init.call(unix.SYS_CLOSE, lit(c.theirs))
+		first.call(unix.SYS_CLOSE, lit(c.theirs))
 	}
 	init.peer, command.peer = c.toCmd, c.toInit
 	command.call(unix.SYS_CLOSE, lit(c.toCmd))
 
+	c.args.flags = unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND
 	for _, who := range []struct {
 		actor Actor
 		p     *program
-	}{{Command, command}, {Init, init}, {Keeper, keeper}} {
+	}{{Command, command}, {Init, init}, {Joiner, joiner}, {Keeper, keeper}} {
 		if who.p == nil {
 			continue
 		}
-		last := Parent // of Parent and Init: whose turn it is
-		started := false
+		last := Parent // of Parent and this one: whose turn it is
+		turns := false // it is there, and parent's steps are between its own
 		for i, e := range pl.Entries {
 			who.p.step = int32(i)
-			if s, ok := e.Step.(StartInit); ok && who.actor == Init {
-				c.args.flags = unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND
+			switch s := e.Step.(type) {
+			case StartInit:
 				if e.Actor == Parent {
 					c.args.flags |= s.Flags
 				}
-				started = true
-				last = Init // it starts running at once
-				continue
-			}
-			if e.Actor == Parent && who.actor == Init {
-				if started && last == Init {
-					who.p.report()
+				turns, last = who.actor == Init, who.actor // it starts running at once
+			case StartJoiner:
+				turns, last = who.actor == Joiner, who.actor
+			default:
+				if e.Actor == Parent {
+					if turns && last != Parent {
+						who.p.report()
+					}
+					last = Parent
 				}
-				last = Parent
-				continue
 			}
 			if e.Actor != who.actor {
 				continue
@@ -73,9 +89,9 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 			if !ok || !who.p.starts(s) {
 				return fmt.Errorf("lower step %d: %s is not for %s", i+1, e.Step.Kind(), e.Actor)
 			}
-			if who.actor == Init && last == Parent {
+			if turns && last == Parent {
 				who.p.await()
-				last = Init
+				last = who.actor
 			}
 			if o.Verbose {
 				who.p.say(fmt.Sprintf("rl-run: step %d %s: %s\n", i+1, e.Actor, e.Step))
@@ -87,10 +103,9 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 		}
 	}
 	if keeper != nil {
-		c.first, c.machine, c.initPID, c.group = keeper.end(), keeper.newMachine(), shared.init, shared.group
-	} else {
-		c.first, c.machine = init.end(), init.newMachine()
+		first = keeper
 	}
+	c.first, c.machine, c.initPID, c.group = first.end(), first.newMachine(), shared.init, shared.group
 	if c.arena.full {
 		return unix.E2BIG
 	}
@@ -103,6 +118,8 @@ func (p *program) starts(s Step) bool {
 	switch s.(type) {
 	case StartInit:
 		return p.init != nil
+	case StartJoiner:
+		return p.joiner != nil
 	case StartCommand:
 		return p.command != nil
 	}

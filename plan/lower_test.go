@@ -47,6 +47,7 @@ var allSteps = []Step{
 	DieWithParent{},
 	DieWithParent{Again: true},
 	DieWithParent{Sweep: true},
+	DieWithParent{Again: true, Sweep: true, Later: true},
 	HideMemory{},
 	Subreaper{},
 	StartCommand{},
@@ -56,11 +57,12 @@ var allSteps = []Step{
 	NewSession{},
 	SetUmask{0o22},
 	SetLimit{"nofile", unix.RLIMIT_NOFILE, 1, 2},
-	NullStdin{},
+	NullStdin{}, NullStdin{Output: true},
 	CloseOnExec{},
 	ResetSignals{},
 	Chdir{"/"},
-	ExecInit{true},
+	ExecInit{Tree: true}, ExecInit{Loose: true},
+	StartJoiner{}, OwnMemory{}, Join{unix.CLONE_NEWNET, "a", 1}, JoinCgroup{"/a"}, OutliveParent{}, Leave{},
 	Exec{Paths: []string{"/a", "/b"}, Argv: []string{"a"}, Env: []string{"A=1"}},
 	Stage{1 << 20},
 	StageDir{"upper", 0o2755, 1, 2},
@@ -81,7 +83,7 @@ var allSteps = []Step{
 
 // parents are the steps that only the launcher takes.
 var parents = map[string]bool{
-	"StartKeeper": true, "MapIDs": true, "EnterGroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true,
+	"StartKeeper": true, "MapIDs": true, "EnterGroup": true, "JoinCgroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true,
 }
 
 func typeName(s Step) string { return reflect.TypeOf(s).Name() }
@@ -154,9 +156,10 @@ func TestEachStepIsLowered(t *testing.T) {
 		if text := s.String(); text == "" || strings.ContainsAny(text, "\n") || strings.Contains(text, "%!") {
 			t.Errorf("%s: text %q", typeName(s), text)
 		}
-		for _, actor := range []Actor{Init, Command, Keeper} {
+		for _, actor := range []Actor{Init, Command, Keeper, Joiner} {
 			if (s.Kind() == KindStartCommand) != (actor == Init) && s.Kind() == KindStartCommand ||
-				s.Kind() == KindStartInit && actor != Keeper ||
+				s.Kind() == KindStartInit && actor != Keeper && actor != Joiner ||
+				s.Kind() == KindStartJoiner && actor != Keeper ||
 				actor == Keeper && parents[typeName(s)] {
 				continue // each starts but the one that comes after it
 			}

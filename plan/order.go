@@ -19,6 +19,14 @@ var Rules = []Rule{
 	{KindDieWithParent, KindStartInit, Keeper, "a launcher that dies early must leave nothing behind"},
 	{KindStartInit, KindWaitFor, Keeper, "init is its child"},
 	{KindWaitFor, KindExecKeeper, Keeper, "what outlives the launcher must run"},
+	{KindStartJoiner, KindJoin, AnyActor, "the launcher itself stays outside"},
+	{KindJoinCgroup, KindJoin, AnyActor, "a process is moved by those who see it and its new group"},
+	{KindDieWithParent, KindOwnMemory, Joiner, "a launcher that dies early must leave nothing behind"},
+	{KindOwnMemory, KindHideMemory, Joiner, "an exec makes the memory readable"},
+	{KindOwnMemory, KindJoin, Joiner, "the container must not reach the launcher's binary and descriptors"},
+	{KindHideMemory, KindJoin, Joiner, "the container must not look into who joins it"},
+	{KindStdin, KindJoin, Joiner, "the container's /dev/null may be anything"},
+	{KindJoin, KindStartInit, Joiner, "init is born in the namespaces"},
 	{KindStartInit, KindMapIDs, AnyActor, "there is no user namespace to map before it"},
 	{KindDieWithParent, KindMapIDs, AnyActor, "a launcher that dies while ids are mapped must leave nothing behind"},
 	{KindMapIDs, KindSetIDs, AnyActor, "without a map every id is the overflow id"},
@@ -77,7 +85,7 @@ var Rules = []Rule{
 // its two steps.
 func (p *Plan) Check() error {
 	for _, r := range Rules {
-		first := [...]int{Parent: -1, Keeper: -1, Init: -1, Command: -1} // of After, by actor
+		first := [...]int{Parent: -1, Keeper: -1, Joiner: -1, Init: -1, Command: -1} // of After, by actor
 		for i, e := range p.Entries {
 			if r.Actor != AnyActor && e.Actor != r.Actor {
 				continue

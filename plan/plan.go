@@ -9,6 +9,7 @@ type Actor uint8
 const (
 	Parent  Actor = iota // the launcher: the caller's ids, the host's namespaces
 	Keeper               // the parent of a detached container's init, on the host
+	Joiner               // enters the namespaces of another container and starts init in them
 	Init                 // pid 1 of the container, until it executes the static init
 	Command              // the process that becomes COMMAND
 )
@@ -20,6 +21,8 @@ func (a Actor) String() string {
 		return "parent"
 	case Keeper:
 		return "keeper"
+	case Joiner:
+		return "joiner"
 	case Init:
 		return "init"
 	case Command:
@@ -61,7 +64,7 @@ type Step interface {
 	String() string
 }
 
-// childStep is a step that keeper, init or command can take.
+// childStep is a step that keeper, joiner, init or command can take.
 type childStep interface {
 	Step
 	lower(p *program)

@@ -17,7 +17,9 @@ type program struct {
 	peer    int      // its end of the socket between init and command
 	command *program // what StartCommand starts
 
-	init        *program // of the keeper: what StartInit starts
+	joiner      *program // what StartJoiner starts, of the keeper
+	joining     bool     // it is the joiner: init is to be no child of its own
+	init        *program // of the keeper and of the joiner: what StartInit starts
 	initControl int
 	initArgs    *cloneArgs
 }
@@ -32,6 +34,8 @@ type wiring struct {
 	toInit   int    // the command's end
 	sigmask  uint64 // address of the caller's signal mask
 	detach   keep   // of a detached container
+	apart    int    // memfd of the interpreter, for OwnMemory; else -1
+	pidfds   map[string]int
 }
 
 // keep is what the keeper has: all -1 in a plan without one.
@@ -129,6 +133,9 @@ func (p *program) compare(value arg, mask, want uint64, errno unix.Errno) *op {
 	o.kind = kindCompare
 	return o
 }
+
+// jump goes on behind the next n operations.
+func (p *program) jump(n int) { p.compare(lit(0), 0, 1, unix.EAGAIN).skips(n, unix.EAGAIN) }
 
 func (p *program) close(fd arg) { p.call(unix.SYS_CLOSE, fd) }
 

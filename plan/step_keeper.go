@@ -49,12 +49,25 @@ func (KeepOutput) lower(p *program) {
 	}
 }
 
-// lower of the keeper's start of init. What init inherits and the keeper held
+// lower of the start of init by keeper or joiner. What init inherits and the keeper held
 // for it is closed behind that: the ends of sockets tell by their end of file
 // who has gone.
 func (s StartInit) lower(p *program) {
 	p.spawn(p.init).keepIn(p.memory.init)
 	p.initArgs.flags = unix.CLONE_VM | s.Flags
+	if p.joining {
+		// A sibling: the launcher's or the keeper's child, as ever. It tells its parent of its end as the joiner does.
+		p.initArgs.flags |= unix.CLONE_PARENT
+		p.initArgs.exitSignal = 0
+		p.report()
+		p.call(unix.SYS_EXIT_GROUP, lit(0))
+		return
+	}
+	p.handOver()
+}
+
+// handOver lets go what was the keeper's only for init, once there is an init.
+func (p *program) handOver() {
 	p.call(unix.SYS_WRITE, lit(p.detach.pid), lit(p.memory.init), lit(8)).wants(8)
 	p.report()
 	for _, fd := range [...]int{p.initControl, p.toCmd, p.toInit, p.pidEvent, p.detach.logW} {

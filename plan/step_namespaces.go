@@ -60,6 +60,18 @@ var cloneFlags = [...]struct {
 	{unix.CLONE_NEWIPC, "ipc"},
 	{unix.CLONE_NEWNET, "net"},
 	{unix.CLONE_NEWCGROUP, "cgroup"},
+	{unix.CLONE_NEWTIME, "time"},
+}
+
+// Flag returns the CLONE_NEW* flag of a namespace's name in /proc/PID/ns; 0 for
+// one that is not known.
+func Flag(name string) uint64 {
+	for _, f := range cloneFlags {
+		if f.name == name {
+			return f.flag
+		}
+	}
+	return 0
 }
 
 // Namespaces returns the names of CLONE_NEW* flags as /proc/PID/ns has them.
@@ -74,6 +86,9 @@ func Namespaces(flags uint64) []string {
 }
 
 func (s StartInit) String() string {
+	if s.Flags == 0 {
+		return "start init"
+	}
 	return "start init in new namespaces: " + strings.Join(Namespaces(s.Flags), ", ")
 }
 

@@ -17,9 +17,13 @@ import (
 // taken again after each change of ids, which clears PDEATHSIG. With Sweep the
 // signal is the one at which the static init ends its descendants before itself;
 // until it is executed that signal is blocked and stays pending.
+//
+// With Later, once there is a command, a launcher that is gone already does not fail the
+// step: init sends itself the signal, and the static init finds it.
 type DieWithParent struct {
 	Again bool // after something that disarmed it
 	Sweep bool
+	Later bool
 }
 
 // HideMemory makes the memory that the children share with the launcher
@@ -60,8 +64,9 @@ type SetLimit struct {
 	Soft, Hard uint64
 }
 
-// NullStdin connects the standard input to /dev/null.
-type NullStdin struct{}
+// NullStdin connects the standard input to /dev/null, and with Output what is
+// written as well.
+type NullStdin struct{ Output bool }
 
 // CloseOnExec marks every fd above 2 close-on-exec: those that the launcher
 // was started with, too.
@@ -78,7 +83,9 @@ type Chdir struct{ Path string }
 
 // ExecInit replaces init by the static init from a sealed memfd. Tree is for an
 // init that is not pid 1 of a namespace: it ends its descendants itself.
-type ExecInit struct{ Tree bool }
+// With Loose, in a container that has an init of its own, it leaves to that what outlives the command, and ends
+// its descendants only with the launcher.
+type ExecInit struct{ Tree, Loose bool }
 
 // Exec replaces the process by the command. Paths are tried in this order;
 // ENOENT and ENOTDIR lead on to the next, EACCES too, but it wins over them when
@@ -150,12 +157,18 @@ func (s WaitFor) String() string     { return fmt.Sprintf("wait for %s", s.Whom)
 func (NewKeyring) String() string    { return "join a new session keyring" }
 func (NewSession) String() string    { return "start a session" }
 func (s SetUmask) String() string    { return fmt.Sprintf("set umask %04o", s.Mask) }
-func (NullStdin) String() string     { return "connect stdin to /dev/null" }
 func (CloseOnExec) String() string   { return "mark fds above 2 close-on-exec" }
 func (ResetSignals) String() string  { return "reset the signal mask" }
 func (s Chdir) String() string       { return "enter " + s.Path }
 func (s SetLimit) String() string {
 	return fmt.Sprintf("set limit %s %s:%s", s.Name, limit(s.Soft), limit(s.Hard))
+}
+
+func (s NullStdin) String() string {
+	if s.Output {
+		return "connect stdin, stdout and stderr to /dev/null"
+	}
+	return "connect stdin to /dev/null"
 }
 
 func limit(n uint64) string {
@@ -180,7 +193,17 @@ func (s DieWithParent) lower(p *program) {
 		signal = pid1.SweepSignal
 	}
 	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_PDEATHSIG), lit(signal))
-	p.alive()
+	if !s.Later {
+		p.alive()
+		return
+	}
+	record := (*[2]int32)(p.a.alloc(8))
+	record[0] = p.step
+	p.call(unix.SYS_SENDTO, lit(p.control), lit(address(record)), lit(8), lit(unix.MSG_NOSIGNAL), lit(0), lit(0)).
+		skips(1, unix.EPIPE, unix.ECONNRESET)
+	p.jump(2)
+	self := p.keep(p.call(unix.SYS_GETPID))
+	p.call(unix.SYS_KILL, self, lit(signal))
 }
 
 // alive fails when the launcher has gone: the control socket is at its end.
@@ -231,9 +254,15 @@ func (s SetLimit) lower(p *program) {
 	p.call(unix.SYS_PRLIMIT64, lit(0), lit(s.Resource), lit(address(lim)), lit(0))
 }
 
-func (NullStdin) lower(p *program) {
+func (s NullStdin) lower(p *program) {
 	fd := p.keep(p.call(unix.SYS_OPENAT, cwd, p.str("/dev/null"), lit(unix.O_RDWR|unix.O_CLOEXEC)))
-	p.call(unix.SYS_DUP3, fd, lit(0), lit(0))
+	last := 0
+	if s.Output {
+		last = 2
+	}
+	for to := 0; to <= last; to++ {
+		p.call(unix.SYS_DUP3, fd, lit(to), lit(0))
+	}
 }
 
 const allFDs = 1<<32 - 1
@@ -261,6 +290,9 @@ func (s ExecInit) lower(p *program) {
 	argv := pid1.Argv(p.pidEvent)
 	if s.Tree {
 		argv = pid1.TreeArgv(p.pidEvent, pid1.AnyParent)
+	}
+	if s.Loose {
+		argv = pid1.LooseArgv(p.pidEvent)
 	}
 	p.call(unix.SYS_WRITE, lit(p.pidEvent), lit(p.memory.command), lit(8)).wants(8)
 	// it needs no terminal and may keep no pipe of the caller open

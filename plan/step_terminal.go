@@ -50,8 +50,10 @@ func (s OpenTerminal) lower(p *program) {
 	size := (*unix.Winsize)(p.a.alloc(int(unsafe.Sizeof(unix.Winsize{}))))
 	size.Row, size.Col = s.Rows, s.Cols
 
-	master := p.call(unix.SYS_OPENAT, cwd, p.str("/dev/pts/ptmx"),
-		lit(unix.O_RDWR|unix.O_NOCTTY|unix.O_NOFOLLOW|unix.O_CLOEXEC)).keepIn(address(&m.fd))
+	// No link leads elsewhere: in a container that runs already they may be of any kind.
+	master := p.call(unix.SYS_OPENAT2, cwd, p.str("/dev/pts/ptmx"),
+		p.openHow(unix.O_RDWR|unix.O_NOCTTY|unix.O_NOFOLLOW, 0, unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS),
+		lit(unsafe.Sizeof(unix.OpenHow{}))).keepIn(address(&m.fd))
 	p.call(unix.SYS_IOCTL, master, lit(unix.TIOCSPTLCK), lit(p.a.word()))
 	p.call(unix.SYS_IOCTL, master, lit(unix.TIOCSWINSZ), lit(address(size)))
 	p.call(unix.SYS_IOCTL, master, lit(unix.TIOCGPTPEER), lit(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)).keepIn(p.memory.pty)

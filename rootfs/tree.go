@@ -68,22 +68,35 @@ func Look(path, term string) (t Tree, fd int, err error) {
 	if t.Empty, err = isEmpty(t.Path); err != nil {
 		return fail(fd, "read", err)
 	}
-	for _, f := range []struct {
-		path string
-		to   *[]byte
-	}{{"/etc/passwd", &t.Passwd}, {"/etc/group", &t.Group}} {
-		if *f.to, err = readIn(fd, f.path); err != nil {
-			_ = unix.Close(fd)
-			return Tree{}, -1, err
-		}
+	if t.Passwd, t.Group, err = Users(fd); err != nil {
+		_ = unix.Close(fd)
+		return Tree{}, -1, err
 	}
-	if term != "" && len(term) < 64 && term[0] != '.' && !strings.Contains(term, "/") {
-		for _, dir := range []string{"/lib/terminfo/", "/usr/share/terminfo/", "/etc/terminfo/"} {
-			t.TermInfo = t.TermInfo || has(fd, dir+term[:1]+"/"+term)
-		}
-	}
+	t.TermInfo = HasTermInfo(fd, term)
 	t.UTF8 = has(fd, "/usr/lib/locale/C.utf8") || has(fd, "/usr/lib/locale/C.UTF-8")
 	return t, fd, nil
+}
+
+// Users reads the passwd and the group file below a root; nil for one that is not
+// there. The error is an *fs.PathError.
+func Users(root int) (passwd, group []byte, err error) {
+	if passwd, err = readIn(root, "/etc/passwd"); err == nil {
+		group, err = readIn(root, "/etc/group")
+	}
+	return passwd, group, err
+}
+
+// HasTermInfo reports whether there is a description of a terminal below a root.
+func HasTermInfo(root int, term string) bool {
+	if term == "" || len(term) >= 64 || term[0] == '.' || strings.Contains(term, "/") {
+		return false
+	}
+	for _, dir := range []string{"/lib/terminfo/", "/usr/share/terminfo/", "/etc/terminfo/"} {
+		if has(root, dir+term[:1]+"/"+term) {
+			return true
+		}
+	}
+	return false
 }
 
 // isEmpty reads no more than the first names of the directory.

@@ -29,6 +29,8 @@ func main() {
 		os.Exit(removeTree(os.Args[1:]))
 	case "rl-unshare":
 		os.Exit(unshare(os.Args[1:]))
+	case "rl-exec":
+		os.Exit(execute(os.Args[1:]))
 	case "rl-ps":
 		os.Exit(ps(os.Args[1:]))
 	case "rl-logs":
@@ -48,6 +50,6 @@ func main() {
 	case "rl-run":
 		os.Exit(run(os.Args[1:]))
 	}
-	fmt.Fprintf(os.Stderr, "rl-run: error: start as %q: no such command (expected rl-run, rl-ps, rl-logs, rl-stop, rl-kill, rl-wait, rl-inspect, rl-rm, rl-net or rl-unshare)\n", name)
+	fmt.Fprintf(os.Stderr, "rl-run: error: start as %q: no such command (expected rl-run, rl-exec, rl-ps, rl-logs, rl-stop, rl-kill, rl-wait, rl-inspect, rl-rm, rl-net or rl-unshare)\n", name)
 	os.Exit(failure)
 }

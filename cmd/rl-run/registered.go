@@ -116,6 +116,11 @@ func config(name string, f *flags, host *launch.Host, c *launch.Container) *cont
 		},
 		StopSignal: f.stopSignal,
 	}
+	for _, e := range c.Plan.Entries {
+		if s, ok := e.Step.(plan.Seccomp); ok {
+			text.Exec.FilterFlags = s.Flags
+		}
+	}
 	if text.Seccomp == "" {
 		text.Seccomp = "default"
 	}

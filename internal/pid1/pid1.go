@@ -88,3 +88,7 @@ func TreeArgv(fd, parent int) []string {
 		return append(argv, strconv.Itoa(parent))
 	}
 }
+
+// LooseArgv is TreeArgv with AnyParent but for one thing: what outlives the command is left to process 1 of the pid
+// namespace. The descendants are killed only when the parent dies. It is for a command that joins a container.
+func LooseArgv(fd int) []string { return append(Argv(fd), "loose") }

@@ -226,7 +226,10 @@ reap:
 	LEAL 128(AX), R15
 ended:
 	CMPQ R13, $pid1
-	JNE sweep
+	JEQ exit
+	MOVQ argv(2), SI
+	CMPB (SI), $'t' // not loose
+	JEQ sweep
 exit:
 	MOVL R15, DI
 	SYSCALL1(SYS_exit_group)

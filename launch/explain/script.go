@@ -58,6 +58,7 @@ type script struct {
 	tools   map[string]bool // programs that must be there
 
 	parted     bool // the plan has started the command: what init does to itself concerns it no more
+	joined     bool // nsenter stands before what starts init
 	shared     bool // fd 8 holds the lock of ROOTFS
 	armed      bool // the last setpriv arms PDEATHSIG
 	keepGroups bool // the map is of a single id
@@ -75,8 +76,12 @@ func (w *script) step(n int, a plan.Actor, s plan.Step, why string) error {
 	if why != "" {
 		w.remark("(%s)", why)
 	}
-	if a == plan.Keeper && s.Kind() != plan.KindStartInit {
+	if a == plan.Keeper && s.Kind() != plan.KindStartInit && s.Kind() != plan.KindStartJoiner {
 		w.remark(inForeground)
+		return nil
+	}
+	if a == plan.Joiner && ownAffair(s) {
+		w.remark("left out: nsenter does as it does")
 		return nil
 	}
 	if w.parted && a == plan.Init && ownAffair(s) {
@@ -96,7 +101,7 @@ func ownAffair(s plan.Step) bool {
 	switch s.(type) {
 	case plan.DieWithParent, plan.SetIDs, plan.SetUmask, plan.HideMemory, plan.Subreaper, plan.NewSession, plan.NewKeyring,
 		plan.SetLimit, plan.NullStdin, plan.CloseOnExec, plan.ResetSignals, plan.DropBounding, plan.KeepCaps, plan.SetCaps,
-		plan.RaiseAmbient, plan.NoNewPrivs, plan.Seccomp, plan.ExecInit:
+		plan.RaiseAmbient, plan.NoNewPrivs, plan.Seccomp, plan.ExecInit, plan.Leave:
 		return true
 	}
 	return false
@@ -178,6 +183,14 @@ func (w *script) block(s plan.Step) error {
 	case plan.PivotRoot:
 		w.pivotRoot()
 	case plan.StartKeeper, plan.KeepOutput, plan.ExecKeeper:
+		w.remark(inForeground)
+	case plan.StartJoiner, plan.OwnMemory:
+		w.remark("(nsenter is the joiner)")
+	case plan.Join:
+		w.join(s)
+	case plan.JoinCgroup:
+		w.remark("left out: the script does not look for a control group")
+	case plan.OutliveParent, plan.Leave:
 		w.remark(inForeground)
 	case plan.OpenTerminal, plan.TakeTerminal:
 		w.remark("left out: the command keeps the terminal of this script")

@@ -45,7 +45,7 @@ var places = [...]string{before: "prepare", starting: "start", mapping: "map", p
 // enter makes the part that entry i belongs to the one that is written to.
 func (w *script) enter(i int, e plan.Entry) {
 	where := inside
-	if e.Actor == plan.Keeper {
+	if e.Actor == plan.Keeper || e.Actor == plan.Joiner {
 		e.Actor = plan.Parent
 	}
 	switch e.Step.(type) {
@@ -57,9 +57,9 @@ func (w *script) enter(i int, e plan.Entry) {
 		where = starting
 	case plan.PivotRoot:
 		where = pivoting
-	case plan.StartInit:
+	case plan.StartInit, plan.StartJoiner, plan.OwnMemory, plan.Join, plan.JoinCgroup:
 		where = starting
-	case plan.DieWithParent:
+	case plan.DieWithParent, plan.HideMemory:
 		// It is an option of what starts init.
 		if w.at != nil && w.at.place == starting {
 			where = starting

@@ -11,7 +11,19 @@ import (
 	"github.com/rl-run/rl-run/plan"
 )
 
+// join has nsenter stand before what starts init.
+func (w *script) join(s plan.Join) {
+	w.need("nsenter")
+	options := strings.ReplaceAll(string(namespaces(s.Flags)), "--mnt", "--mount")
+	w.run("set -- nsenter --target", word(fmt.Sprint(s.PID)), "--preserve-credentials", word(options), "--")
+	w.joined = true
+}
+
 func (w *script) startInit(s plan.StartInit) {
+	if w.joined {
+		w.run(`set -- "$@" unshare --fork --keep-caps`, namespaces(s.Flags))
+		return
+	}
 	w.remark("--keep-caps, since a shell that is executed before the ids are mapped would lose its capabilities")
 	w.run("set -- unshare --fork --keep-caps", namespaces(s.Flags))
 }

@@ -27,6 +27,8 @@ type launcher struct {
 	// adapt moves the end of the window so that two kills in three come before the exec of
 	// the command. Every tenth kill then comes long after it.
 	adapt bool
+
+	lasting []string // namespaces that are not the launcher's
 }
 
 // outcome is what a series of kills came to.
@@ -87,7 +89,7 @@ func (l launcher) run(t *testing.T, n int, settle time.Duration) outcome {
 					return
 				}
 
-				d, err := k.do(job{Path: l.path, Args: l.args(mark), Delay: delay, Settle: settle})
+				d, err := k.do(job{Path: l.path, Args: l.args(mark), Delay: delay, Settle: settle, Lasting: l.lasting})
 				<-active
 				if err != nil {
 					t.Errorf("keeper: %v", err)

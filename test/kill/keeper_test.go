@@ -27,6 +27,8 @@ type job struct {
 	Args   []string
 	Delay  time.Duration // from the launcher's exec to the kill
 	Settle time.Duration // how long what the launcher started may live on
+
+	Lasting []string // namespaces that were there before, and stay
 }
 
 // A death is what became of a launcher. A keeper sends it twice: when the launcher is
@@ -130,6 +132,7 @@ func (d *death) settle(j job, seen []string, start time.Time) error {
 	}
 	d.Left = left
 	d.Settled = time.Since(start)
+	seen = slices.DeleteFunc(seen, func(ns string) bool { return slices.Contains(j.Lasting, ns) })
 	for len(seen) > 0 {
 		holders, err := heldElsewhere(seen)
 		if err != nil {

@@ -62,6 +62,7 @@ func TestKilledLauncherLeavesNothing(t *testing.T) {
 		{"single id", []string{"--userns=single"}},
 		// Without a pid namespace no kernel ends the rest when pid 1 goes.
 		{"pid of the host", []string{"--pid=host"}},
+		{"another user beside it", []string{"--pid=host", "-u", "1000"}},
 	}
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {

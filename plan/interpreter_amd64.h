@@ -1,0 +1,103 @@
+// The loop of the interpreter: see interpreter_amd64.s.
+
+next:
+	// arguments: a literal, or with its bit set in op.deref the word it points to
+	MOVL	op_deref(R12), BX
+	MOVQ	(op_arg+0)(R12), DI
+	BTL	$0, BX
+	JCC	arg1
+	MOVQ	(DI), DI
+arg1:
+	MOVQ	(op_arg+8)(R12), SI
+	BTL	$1, BX
+	JCC	arg2
+	MOVQ	(SI), SI
+arg2:
+	MOVQ	(op_arg+16)(R12), DX
+	BTL	$2, BX
+	JCC	arg3
+	MOVQ	(DX), DX
+arg3:
+	MOVQ	(op_arg+24)(R12), R10
+	BTL	$3, BX
+	JCC	arg4
+	MOVQ	(R10), R10
+arg4:
+	MOVQ	(op_arg+32)(R12), R8
+	BTL	$4, BX
+	JCC	arg5
+	MOVQ	(R8), R8
+arg5:
+	MOVQ	(op_arg+40)(R12), R9
+
+	MOVL	op_kind(R12), BX
+	CMPL	BX, $const_kindCompare
+	JEQ	compare
+	MOVQ	op_nr(R12), AX
+	SYSCALL
+	CMPL	BX, $const_kindClone
+	JNE	store
+	TESTQ	AX, AX
+	JNZ	store
+	// the new process: its own program and machine
+	MOVQ	DX, R12
+	MOVQ	R10, R13
+	JMP	next
+
+store:
+	MOVQ	op_out(R12), CX
+	TESTQ	CX, CX
+	JZ	judge
+	MOVQ	AX, (CX)
+judge:
+	CMPQ	AX, $-4095
+	JCC	failed // unsigned: -4095 … -1 are errnos
+	CMPL	BX, $const_kindWant
+	JNE	done
+	CMPQ	AX, op_want(R12)
+	JEQ	done
+	MOVQ	$const_errUnwanted, AX
+	JMP	errno
+done:
+	ADDQ	$op__size, R12
+	JMP	next
+
+compare:
+	ANDQ	SI, DI
+	CMPQ	DI, DX
+	JEQ	done
+	MOVQ	R10, AX
+	JMP	errno
+
+failed:
+	NEGQ	AX
+errno:
+	CMPQ	AX, $64
+	JCC	report
+	MOVQ	op_mask1(R12), CX
+	BTQ	AX, CX
+	JCC	second
+	MOVLQSX	op_jump1(R12), CX
+	ADDQ	CX, R12
+	JMP	next
+second:
+	MOVQ	op_mask2(R12), CX
+	BTQ	AX, CX
+	JCC	report
+	MOVLQSX	op_jump2(R12), CX
+	ADDQ	CX, R12
+	JMP	next
+
+report:
+	MOVL	op_step(R12), CX
+	MOVL	CX, machine_step(R13)
+	MOVL	AX, machine_errno(R13)
+	MOVQ	machine_control(R13), DI
+	LEAQ	machine_step(R13), SI
+	MOVQ	$8, DX
+	MOVQ	$1, AX // write
+	SYSCALL
+	MOVQ	$125, DI
+	MOVQ	$231, AX // exit_group
+	SYSCALL
+	INT	$3
