@@ -16,7 +16,10 @@ import (
 
 // allSteps has a value of each type of step.
 var allSteps = []Step{
-	StartKeeper{}, KeepOutput{}, ExecKeeper{Log: 1 << 20}, ExecKeeper{Log: 1 << 20, Group: true},
+	StartKeeper{},
+	KeepOutput{},
+	ExecKeeper{Log: 1 << 20},
+	ExecKeeper{Log: 1 << 20, Group: true},
 	StartInit{unix.CLONE_NEWUSER},
 	Unshare{unix.CLONE_NEWNS},
 	JoinNet{},
