@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/rl-run/rl-run/internal/trial"
 )
 
 // bomb goes on: a shell that cannot fork ends, which gives the others room.
@@ -53,4 +55,28 @@ func TestKilled(t *testing.T) {
 		gone(t, dir)
 		rl(t, "rl-rm", "-f", "victim") // what tells of it, if anything is left
 	}
+}
+
+// SIGKILL at any moment, also while systemd is at work: begin looks for what is left.
+func TestKilledEarly(t *testing.T) {
+	begin(t)
+	if !enforced(t, "pids", "--pids-limit", "20") {
+		return
+	}
+	began := time.Now()
+	run(t, []string{"--pids-limit", "20"}, "true").OK(t)
+	whole := time.Since(began)
+	const kills = 20
+	for i := range kills {
+		options := []string{"--net=none", "--pids-limit", "20"}
+		if i%2 == 1 {
+			options = append(options, "-d", "--read-only", "--name", "early")
+		}
+		r := trial.Command{Args: append(options, trial.Tree(t, "busybox"), "sleep", "1000")}.Start(t)
+		time.Sleep(whole * time.Duration(i) / kills)
+		r.Signal(9)
+		r.Wait()
+		rl(t, "rl-rm", "-f", "early").OK(t)
+	}
+	rl(t, "rl-ps").OK(t) // which tidies up after launchers that were killed
 }
