@@ -56,8 +56,12 @@ func (g *Group) Path() string {
 }
 
 // Open finds the group of a container by its Path, for Join, Events and Remove. It
-// reads where control groups are mounted; an empty path is no group.
+// reads where control groups are mounted; an empty path is no group. getenv is as for
+// Probe, or nil for a group that nobody is to join.
 func Open(path string, getenv func(string) string) (Group, error) {
+	if getenv == nil {
+		getenv = func(string) string { return "" }
+	}
 	if path == "" {
 		return Group{}, nil
 	}
