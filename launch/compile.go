@@ -34,6 +34,7 @@ type compiler struct {
 	spec *Spec
 	host *Host
 	Start
+	shares    []shared          // namespaces of other containers
 	placement *cgroup.Placement // of the control group; nil for none
 	made      []plan.Entry      // mount points made in the root
 	sets      caps.Sets
@@ -46,6 +47,7 @@ type compiler struct {
 func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 	c := &compiler{spec: spec, host: host}
 	for _, decide := range []func() error{
+		c.share,
 		c.check,
 		c.ids,
 		c.identity,
@@ -93,11 +95,15 @@ func (c *compiler) inCmd(s plan.Step, why string)  { c.Plan.Add(plan.Command, s,
 
 func (c *compiler) add(entries []plan.Entry) { c.Plan.Entries = append(c.Plan.Entries, entries...) }
 
-func (c *compiler) ownPID() bool { return c.spec.PID != Shared }
-func (c *compiler) ownNet() bool { return c.spec.Net != NetHost }
+func (c *compiler) ownPID() bool { return c.own(unix.CLONE_NEWPID) }
+func (c *compiler) ownNet() bool { return c.own(unix.CLONE_NEWNET) }
 
 // ids chooses the id maps and who sets the root up.
 func (c *compiler) ids() (err error) {
+	if c.joins() {
+		c.sharedIDs()
+		return nil
+	}
 	if c.IDs, err = userns.Compile(c.spec.Userns, c.host.Caller); err != nil {
 		h := c.host.Caller.Helpers
 		for _, problem := range []string{h.UID.Problem, h.GID.Problem} {
@@ -124,28 +130,38 @@ func (c *compiler) chooseBase() {
 
 func (c *compiler) startInit() error {
 	flags := uint64(unix.CLONE_NEWUSER)
+	if c.joins() {
+		flags = 0
+	}
 	if c.ownPID() {
 		flags |= unix.CLONE_NEWPID
 	}
-	const why = "the user namespace comes first; the others are made inside it"
+	start := func(by plan.Actor) {
+		if c.joins() {
+			c.startJoined(by, flags)
+		} else {
+			c.Plan.Add(by, plan.StartInit{Flags: flags}, "the user namespace comes first; the others are made inside it")
+		}
+	}
 	if c.spec.Detach {
 		c.parent(plan.StartKeeper{}, "it outlives rl-run, and is the parent of init")
 		c.Plan.Add(plan.Keeper, plan.DieWithParent{}, "until the command runs")
-		c.Plan.Add(plan.Keeper, plan.StartInit{Flags: flags}, why)
+		start(plan.Keeper)
 		c.Plan.Add(plan.Keeper, plan.WaitFor{Whom: plan.Parent}, "the command runs, and is known by its name")
 		c.Plan.Add(plan.Keeper, plan.ExecKeeper{Log: c.spec.LogSize, Group: c.placement != nil}, "nothing of rl-run stays in memory")
 	} else {
-		c.parent(plan.StartInit{Flags: flags}, why)
+		start(plan.Parent)
 	}
 	c.inInit(plan.DieWithParent{}, "")
 	return nil
 }
 
 func (c *compiler) mapIDs() error {
-	m, how := c.IDs.Maps, c.IDs.How
-	if how.Way == userns.WaySelf {
+	switch m, how := c.IDs.Maps, c.IDs.How; {
+	case c.joins(): // they are mapped
+	case how.Way == userns.WaySelf:
 		c.inInit(plan.MapOwnIDs{UID: m.UID[0], GID: m.GID[0]}, "one id, the caller's own, needs no privilege")
-	} else {
+	default:
 		c.parent(plan.MapIDs{UID: m.UID, GID: m.GID, By: string(how.Way), Helpers: [2]string{how.NewUIDMap, how.NewGIDMap}},
 			"a namespace gets its owner when it is made: maps before the others")
 	}
@@ -179,24 +195,27 @@ func (c *compiler) commandFirst() bool {
 
 func (c *compiler) namespaces() error {
 	flags := uint64(unix.CLONE_NEWNS)
-	for _, ns := range []struct {
-		flag uint64
-		own  bool
-	}{
-		{unix.CLONE_NEWUTS, c.spec.UTS != Shared},
-		{unix.CLONE_NEWIPC, c.spec.IPC != Shared},
-		{unix.CLONE_NEWCGROUP, c.spec.Cgroup != Shared},
-	} {
-		if ns.own {
-			flags |= ns.flag
+	for _, flag := range []uint64{unix.CLONE_NEWUTS, unix.CLONE_NEWIPC, unix.CLONE_NEWCGROUP} {
+		if c.own(flag) {
+			flags |= flag
 		}
 	}
+	if !c.netBeside() && c.ownNet() {
+		flags |= unix.CLONE_NEWNET
+	}
 	c.inInit(plan.Unshare{Flags: flags}, "inside the mapped user namespace, which so owns them")
+	if !c.netBeside() && c.ownNet() {
+		c.inInit(plan.LoopbackUp{}, "")
+	}
 	if c.spec.Net == NetAuto {
 		c.note("no user-mode network driver is built in yet: the container has lo only (--net=none says so, --net=host shares the host's)")
 	}
 	return nil
 }
+
+// netBeside reports whether the command makes the net namespace while init sets up the root. For init to join it then,
+// the memory of both has to be readable for a moment, which it may not be where another container is near.
+func (c *compiler) netBeside() bool { return c.ownNet() && !c.joins() }
 
 // startCommand parts init and command: from here on one sets up the root while
 // the other makes the net namespace and gives up its privileges.
@@ -214,7 +233,7 @@ func (c *compiler) command(filter *seccomp.Profile) error {
 	if !c.ownPID() {
 		c.inCmd(plan.DieWithParent{Again: true}, "a new process begins without, and no pid namespace ends it")
 	}
-	if c.ownNet() {
+	if c.netBeside() {
 		c.inCmd(plan.Unshare{Flags: unix.CLONE_NEWNET}, "it takes as long as all mounts: beside them")
 		c.inCmd(plan.LoopbackUp{}, "")
 		c.inCmd(plan.LetGo{Whom: plan.Init}, "")

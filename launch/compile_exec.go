@@ -24,8 +24,10 @@ type Target struct {
 	Join   uint64 // CLONE_NEW* flags of its namespaces that are not the caller's own
 	Cgroup string // path of its control group below the mount; empty for none
 
+	User       uint64 // inode of its user namespace
 	Maps       userns.Maps
 	GroupsStay bool // setgroups(2) is denied in it
+	Hostname   string
 
 	Bounding, Ambient caps.Set // of its command
 	Profile           string   // where the filter comes from, for the printed plan
@@ -33,7 +35,7 @@ type Target struct {
 	FilterFlags       uint
 	NewPrivs          bool
 
-	User    passwd.User // of its command
+	Who     passwd.User // of its command
 	Env     []string    // of its command
 	Workdir string      // of its command
 
@@ -65,7 +67,7 @@ func CompileExec(s *Spec, h *Host, t *Target) (*Start, error) {
 func (c *compiler) identityIn(t *Target) (err error) {
 	who := c.spec.User
 	if who.User == "" {
-		c.User = t.User
+		c.User = t.Who
 	} else if c.User, err = who.Resolve(t.Passwd, t.Group); err != nil {
 		return fmt.Errorf("-u %s: %w", joinNonEmpty(who.User, who.Group), err)
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/userns"
 )
@@ -114,7 +116,7 @@ func (c *compiler) environment() []string {
 		env.set("LANG=C.UTF-8")
 	}
 	name := c.spec.Hostname
-	if c.spec.UTS != Shared {
+	if c.own(unix.CLONE_NEWUTS) {
 		name = hostname(c.spec, c.host.Rootfs.Path)
 	}
 	if name != "" {
@@ -269,7 +271,7 @@ func (c *compiler) resolv() string {
 			continue
 		}
 		if fields[0] == "nameserver" && (len(c.spec.DNS) > 0 ||
-			c.ownNet() && (strings.HasPrefix(fields[1], "127.") || fields[1] == "::1")) {
+			c.spec.Net != NetHost && (strings.HasPrefix(fields[1], "127.") || fields[1] == "::1")) {
 			continue
 		}
 		b.WriteString(strings.Join(fields, " ") + "\n")

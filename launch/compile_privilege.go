@@ -20,6 +20,9 @@ func LoadFilter(s *Spec) (*seccomp.Profile, error) {
 // privileges chooses the capability sets.
 func (c *compiler) privileges(*seccomp.Profile) error {
 	bounding, added, err := caps.Compile(caps.UpTo(c.host.LastCap), c.spec.CapAdd, c.spec.CapDrop)
+	if err == nil {
+		err = c.within(&bounding, &added)
+	}
 	if err != nil {
 		return err
 	}

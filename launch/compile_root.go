@@ -170,7 +170,7 @@ func (c *compiler) propagation() string {
 }
 
 func (c *compiler) root() error {
-	if c.spec.UTS != Shared {
+	if c.own(unix.CLONE_NEWUTS) {
 		c.Hostname = hostname(c.spec, c.host.Rootfs.Path)
 		c.inInit(plan.SetHostname{Name: c.Hostname}, "")
 	}
@@ -223,7 +223,7 @@ func (c *compiler) ownMountPoint(p string) {
 func (c *compiler) proc() error {
 	h := c.host
 	switch {
-	case !c.ownPID():
+	case c.spec.PID == Shared:
 		c.add(rootfs.HostProc(h.Sources["/proc"], "it shows the shared pid namespace"))
 	case !h.Facts.OwnProc:
 		c.note("a part of the outer /proc is masked: the container gets that one, with the outer processes' numbers")
@@ -244,12 +244,12 @@ func (c *compiler) dev() error {
 // namespace.
 func (c *compiler) sys() error {
 	h := c.host
-	if c.ownNet() {
+	if c.netBeside() {
 		c.inInit(plan.WaitFor{Whom: plan.Command}, "its net namespace is made")
 		c.inInit(plan.JoinNet{}, "a sysfs shows the net namespace of who mounts it")
 	}
 	switch {
-	case !c.ownNet():
+	case c.spec.Net == NetHost:
 		c.add(rootfs.HostSys(h.Sources["/sys"], "it shows the shared net namespace"))
 	case !h.Facts.OwnSys:
 		c.note("a part of the outer /sys is masked: the container gets that one, read-only")
@@ -359,6 +359,9 @@ func (c *compiler) check() error {
 	switch {
 	case c.host.Rootfs.Empty:
 		return hinted(fmt.Errorf("open %s: the directory is empty", s.Rootfs), "scripts/mkrootfs busybox DIR makes a small tree")
+	case s.RootMode == RootCopy && c.joins():
+		return hinted(errors.New("--copy: what copies the tree could be looked into by the container whose namespaces are shared"),
+			"leave it out: what the container writes vanishes in any case")
 	case s.Keep != "" && s.RootMode != RootEphemeral:
 		return fmt.Errorf("--keep %s: only an ephemeral root has a layer to keep, not --%s", s.Keep, s.RootMode)
 	case s.Size != 0 && (s.RootMode == RootWritable || s.RootMode == RootReadOnly):

@@ -27,6 +27,8 @@ type Host struct {
 	Groups  cgroup.Host    // zero unless there are limits
 	Ulimits map[int]uint64 // the caller's hard limits of the resources that are to be limited
 
+	Owners map[string]*Target // containers whose namespaces are to be shared
+
 	LastCap int // the highest capability that the kernel knows
 	Files   [2]uint64
 	Environ []string // of the caller

@@ -56,6 +56,10 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 		}
 		defer unix.Close(o.Keep.Image)
 	}
+	o.Pidfds = make(map[string]int, len(h.Owners))
+	for name, of := range h.Owners {
+		o.Pidfds[name] = of.PIDFD
+	}
 	var noted []string
 	for {
 		start, err := Compile(s, h, filter)

@@ -1,6 +1,8 @@
 package launch
 
 import (
+	"strings"
+
 	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/cgroup/ulimit"
 	"github.com/rl-run/rl-run/internal/passwd"
@@ -22,11 +24,21 @@ const (
 // Share says whether a namespace is the container's own or the host's.
 type Share string
 
-// The values of --pid, --ipc, --uts, --cgroupns, and of --net beside its modes.
+// The values of --pid, --ipc, --uts, --cgroupns, and of --net beside its modes; one that
+// begins with OfContainer names the container whose namespace it is.
 const (
-	Private Share = "private"
-	Shared  Share = "host"
+	Private     Share = "private"
+	Shared      Share = "host"
+	OfContainer       = "container:"
 )
+
+// Owner is the container whose namespace it is; empty for none.
+func (s Share) Owner() string {
+	if name, is := strings.CutPrefix(string(s), OfContainer); is {
+		return name
+	}
+	return ""
+}
 
 // Network modes: auto, none and host.
 const (
@@ -49,6 +61,7 @@ type Spec struct {
 	Userns   userns.Request
 
 	PID, IPC, UTS, Cgroup Share
+	UserOf                string // container whose user namespace is shared; those of the others do, too
 	Net                   string
 	Hostname, Name        string
 	DNS, AddHost          []string

@@ -173,36 +173,15 @@ func target(s *container.Store, name string, spec *launch.Spec) (*launch.Target,
 		return nil, err
 	}
 	defer e.Close()
-	if e.Status == container.Damaged {
-		return nil, e.Damage
-	}
-	p, err := e.Open()
-	if err != nil {
-		if not, is := errors.AsType[*container.NotRunningError](err); is && not.Status != container.Created {
-			err = &launch.Hinted{Err: err, Hint: "rl-ps lists those that run, rl-ps -a tells how it ended"}
-		}
-		return nil, err
-	}
-	config, err := e.Config()
+	t, p, config, err := joinable(e)
 	if err != nil {
 		return nil, err
 	}
 	x := &config.Exec
-	t := &launch.Target{
-		Name: e.Name, PID: p.PID, PIDFD: p.PIDFD, Cgroup: e.State.Cgroup,
-		Maps:     userns.Maps{UID: config.UidMap, GID: config.GidMap},
-		Bounding: caps.Set(config.Capabilities.Bounding), Ambient: caps.Set(config.Capabilities.Ambient),
-		Profile: config.Seccomp, FilterFlags: x.FilterFlags, NewPrivs: !config.NoNewPrivs,
-		Env: container.Strings(x.Env), Workdir: string(x.Workdir),
-	}
-	t.User.UID, t.User.GID, t.User.Groups = x.UID, x.GID, x.Groups
+	t.Profile, t.FilterFlags, t.NewPrivs = config.Seccomp, x.FilterFlags, !config.NoNewPrivs
+	t.Env, t.Workdir = container.Strings(x.Env), string(x.Workdir)
+	t.Who.UID, t.Who.GID, t.Who.Groups = x.UID, x.GID, x.Groups
 	if t.Filter, err = filter(e, config.Seccomp); err != nil {
-		return nil, err
-	}
-	if t.Join, err = foreign(p); err != nil {
-		return nil, err
-	}
-	if t.GroupsStay, err = p.GroupsStay(); err != nil {
 		return nil, err
 	}
 	for word := range strings.FieldsSeq(config.Limits.Asked["ulimit"]) {
@@ -229,6 +208,60 @@ func target(s *container.Store, name string, spec *launch.Spec) (*launch.Target,
 	return t, nil
 }
 
+// joinable is what it takes to enter a container that runs.
+func joinable(e *container.Entry) (*launch.Target, *container.Process, *container.Config, error) {
+	fail := func(err error) (*launch.Target, *container.Process, *container.Config, error) {
+		return nil, nil, nil, err
+	}
+	if e.Status == container.Damaged {
+		return fail(e.Damage)
+	}
+	p, err := e.Open()
+	if err != nil {
+		if not, is := errors.AsType[*container.NotRunningError](err); is && not.Status != container.Created {
+			err = &launch.Hinted{Err: err, Hint: "rl-ps lists those that run, rl-ps -a tells how it ended"}
+		}
+		return fail(err)
+	}
+	config, err := e.Config()
+	if err != nil {
+		return fail(err)
+	}
+	t := &launch.Target{
+		Name: e.Name, PID: p.PID, PIDFD: p.PIDFD, Cgroup: e.State.Cgroup, Hostname: config.Hostname,
+		Maps:     userns.Maps{UID: config.UidMap, GID: config.GidMap},
+		Bounding: caps.Set(config.Capabilities.Bounding), Ambient: caps.Set(config.Capabilities.Ambient),
+	}
+	if t.Join, t.User, err = foreign(p); err != nil {
+		return fail(err)
+	}
+	if t.GroupsStay, err = p.GroupsStay(); err != nil {
+		return fail(err)
+	}
+	return t, p, config, nil
+}
+
+// owners finds the containers whose namespaces are to be shared.
+func owners(names []string) (map[string]*launch.Target, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	s := containers()
+	found := make(map[string]*launch.Target, len(names))
+	for _, name := range names {
+		e, err := s.Find(name)
+		if err == nil {
+			found[name], _, _, err = joinable(e)
+			e.Close()
+		}
+		if err != nil {
+			c := command{verb: "share namespaces of"}
+			return nil, c.about(s, name, err)
+		}
+	}
+	return found, nil
+}
+
 // filter is the container's seccomp filter. One that is missing is an error: its
 // commands must not get more than it has.
 func filter(e *container.Entry, profile string) ([]unix.SockFilter, error) {
@@ -247,20 +280,23 @@ func filter(e *container.Entry, profile string) ([]unix.SockFilter, error) {
 }
 
 // foreign are the namespaces of a process that are not the caller's own, as
-// CLONE_NEW* flags: those alone can be joined.
-func foreign(p *container.Process) (flags uint64, err error) {
+// CLONE_NEW* flags: those alone can be joined. user is the inode of its user namespace.
+func foreign(p *container.Process) (flags, user uint64, err error) {
 	own, err := container.OwnNamespaces()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	theirs, err := p.Namespaces()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for i, kind := range container.Kinds {
+		if kind == "user" {
+			user = theirs[i]
+		}
 		if theirs[i] != 0 && theirs[i] != own[i] {
 			flags |= plan.Flag(kind)
 		}
 	}
-	return flags, nil
+	return flags, user, nil
 }

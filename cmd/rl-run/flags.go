@@ -74,7 +74,7 @@ func parse(args []string) (*flags, error) {
 		}
 	}
 	for _, check := range [...]func(*words) error{
-		f.rootMode, f.size, f.mounts, f.identity, f.namespaces, f.network,
+		f.rootMode, f.size, f.mounts, f.identity, f.namespaces, f.network, f.sharing,
 		f.capabilities, f.security, f.limits, f.environment, f.noNULs, f.refusals, f.process,
 	} {
 		if err := check(w); err != nil {
@@ -168,8 +168,11 @@ func (f *flags) identity(w *words) (err error) {
 			Err:  errors.New("--userns host: without a user namespace of its own a container would need root"),
 			Hint: "--userns=keep-id keeps your own ids inside",
 		}
-	case strings.HasPrefix(mode, "container:"):
-		return fmt.Errorf("--userns %s: sharing the namespaces of another container is not supported yet", mode)
+	case strings.HasPrefix(mode, launch.OfContainer):
+		s.UserOf, mode = mode[len(launch.OfContainer):], "auto"
+		if err := container.CheckName(s.UserOf); err != nil {
+			return fmt.Errorf("--userns %s%s: %w", launch.OfContainer, s.UserOf, err)
+		}
 	}
 	if s.Userns.Mode, err = userns.ParseMode(mode); err != nil {
 		return fmt.Errorf("--userns %w", err)
@@ -198,16 +201,17 @@ func (f *flags) namespaces(w *words) error {
 		to          *launch.Share
 	}{{"pid", w.pid, &s.PID}, {"ipc", w.ipc, &s.IPC}, {"uts", w.uts, &s.UTS}, {"cgroupns", w.cgroupns, &s.Cgroup}} {
 		v := ns.value
-		if strings.HasPrefix(v, "container:") {
-			return fmt.Errorf("--%s %s: sharing the namespaces of another container is not supported yet", ns.name, v)
-		}
-		if err := oneOf(ns.name, v, "private", "host"); err != nil {
+		if err := oneOfOrContainer(ns.name, v, "private", "host", "container:NAME"); err != nil {
 			return err
 		}
 		*ns.to = launch.Share(v)
 	}
-	if s.Hostname != "" && s.UTS == launch.Shared {
+	switch {
+	case s.Hostname == "" || s.UTS == launch.Private:
+	case s.UTS == launch.Shared:
 		return errors.New("--hostname: with --uts=host the name is the host's")
+	default:
+		return fmt.Errorf("--hostname: with --uts=%s the name is that container's", s.UTS)
 	}
 	if n := len(s.Hostname); n > 63 || n > 0 && !validHostname(s.Hostname) {
 		return fmt.Errorf("--hostname %q: expected at most 63 letters, digits, hyphens and dots", s.Hostname)
@@ -226,12 +230,10 @@ func (f *flags) network(*words) error {
 		s.Net = launch.NetAuto
 	}
 	switch {
-	case strings.HasPrefix(s.Net, "container:"):
-		return fmt.Errorf("--net %s: sharing the namespaces of another container is not supported yet", s.Net)
 	case slices.Contains([]string{"pasta", "slirp4netns", "veth"}, s.Net):
 		return fmt.Errorf("--net %s: not supported yet (expected auto, none or host)", s.Net)
 	}
-	if err := oneOf("net", s.Net, launch.NetAuto, launch.NetNone, launch.NetHost); err != nil {
+	if err := oneOfOrContainer("net", s.Net, launch.NetAuto, launch.NetNone, launch.NetHost, "container:NAME"); err != nil {
 		return err
 	}
 	for _, d := range s.DNS {
@@ -303,6 +305,47 @@ func (f *flags) security(w *words) error {
 		default:
 			return fmt.Errorf("--security-opt %q: expected seccomp=FILE, seccomp=unconfined, no-new-privileges[=false], mask=PATH or unmask=PATH", o)
 		}
+	}
+	return nil
+}
+
+// oneOfOrContainer takes the name of a container, too, behind container:.
+func oneOfOrContainer(flag, value string, want ...string) error {
+	if name := launch.Share(value).Owner(); name != "" {
+		if err := container.CheckName(name); err != nil {
+			return fmt.Errorf("--%s %s: %w", flag, value, err)
+		}
+		return nil
+	}
+	if value == want[len(want)-1] { // the word for a name
+		value = "NAME"
+	}
+	return oneOf(flag, value, want...)
+}
+
+// owners are the containers whose namespaces are to be shared, each once.
+func (f *flags) owners() (names []string) {
+	s := &f.spec
+	for _, name := range []string{s.UserOf, s.PID.Owner(), launch.Share(s.Net).Owner(), s.IPC.Owner(), s.UTS.Owner(), s.Cgroup.Owner()} {
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// sharing refuses what cannot go together with the namespaces of others.
+func (f *flags) sharing(w *words) error {
+	s := &f.spec
+	names := f.owners()
+	switch {
+	case len(names) == 0:
+	case s.Userns.Mode != userns.ModeAuto:
+		return fmt.Errorf("--userns %s: a container that shares namespaces is in the user namespace of container %s", w.userns, names[0])
+	case len(s.Userns.UID)+len(s.Userns.GID) > 0:
+		return fmt.Errorf("--uidmap, --gidmap: a container that shares namespaces has the ids of container %s", names[0])
+	case slices.Contains(names, s.Name):
+		return fmt.Errorf("--name %s: the namespaces of a container of that name are to be shared", s.Name)
 	}
 	return nil
 }

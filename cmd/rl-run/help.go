@@ -35,17 +35,18 @@ Mounts:
 Identity (you are root inside, subordinate ids are the others):
   -u, --user USER[:GROUP]    names of the container's own passwd, or ids
   --group-add GROUP          a further group
-  --userns auto|single|keep-id
+  --userns auto|single|keep-id|container:NAME
                        single: your own id alone; keep-id: your own ids inside
   --uidmap C:H:N, --gidmap C:H:N
                        N ids from C inside stand for those from H outside
 
 Namespaces:
-  --pid, --ipc, --uts, --cgroupns private|host
+  --pid, --ipc, --uts, --cgroupns private|host|container:NAME
+                       with another container's comes its user namespace
   -h, --hostname NAME  (the base name of ROOTFS)
 
 Network:
-  --net, --network auto|none|host
+  --net, --network auto|none|host|container:NAME
   --dns ADDRESS, --add-host NAME:ADDRESS
 
 Privilege:

@@ -125,12 +125,15 @@ func config(name string, f *flags, host *launch.Host, c *launch.Container) *cont
 		text.Seccomp = "default"
 	}
 	for kind, share := range map[string]launch.Share{"pid": s.PID, "ipc": s.IPC, "uts": s.UTS, "cgroup": s.Cgroup} {
-		if share == launch.Shared {
+		if share == launch.Shared || share.Owner() != "" {
 			text.Share[kind] = string(share)
 		}
 	}
-	if s.Net == launch.NetHost {
+	if s.Net == launch.NetHost || launch.Share(s.Net).Owner() != "" {
 		text.Share["net"] = s.Net
+	}
+	if names := f.owners(); len(names) > 0 {
+		text.Share["user"] = launch.OfContainer + names[0]
 	}
 	return text
 }

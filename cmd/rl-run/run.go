@@ -34,6 +34,9 @@ func run(args []string) int {
 	if err := unexposed(&f.spec); err != nil {
 		return fail(err)
 	}
+	if host.Owners, err = owners(f.owners()); err != nil {
+		return fail(err)
+	}
 	note := note(f.spec.Quiet)
 	if f.explain != "" {
 		start, err := launch.Compile(&f.spec, &host, filter)

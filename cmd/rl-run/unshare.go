@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"strings"
@@ -26,6 +27,9 @@ func unshare(args []string) int {
 	var f flags
 	if err := f.identity(w); err != nil {
 		return fail(err)
+	}
+	if name := f.spec.UserOf; name != "" {
+		return fail(&launch.Hinted{Err: fmt.Errorf("--userns %s%s: a program of this machine cannot be in it", launch.OfContainer, name), Hint: "rl-exec runs one of the container's there"})
 	}
 	caller, err := userns.Probe(f.spec.Userns.Mode, os.Getenv("PATH"))
 	if err != nil {

@@ -13,18 +13,22 @@ import (
 	"github.com/rl-run/rl-run/internal/trial"
 )
 
-// A killed rl-exec leaves nothing in the container, neither the command nor what that has started.
+// A killed rl-exec leaves nothing in the container, neither the command nor what that has started; nor does the launcher of a
+// container that shares its namespaces.
 func TestKilledExecLeavesNothing(t *testing.T) {
 	trial.NeedUser(t)
-	bin, tree := trial.Bin(t, "rl-exec"), trial.Tree(t, "busybox")
+	tree := trial.Tree(t, "busybox")
+	shared := []string{"-V", "--pid=container:killed", "--net=container:killed", "-u", "1000", tree}
 	modes := []struct {
 		name    string
 		flags   []string
+		program string
 		options []string
 	}{
-		{"defaults", nil, []string{"-V"}},
-		{"another user", nil, []string{"-V", "-u", "1000"}},
-		{"pid of the host", []string{"--pid=host"}, []string{"-V"}},
+		{"defaults", nil, "rl-exec", []string{"-V", "killed"}},
+		{"another user", nil, "rl-exec", []string{"-V", "-u", "1000", "killed"}},
+		{"pid of the host", []string{"--pid=host"}, "rl-exec", []string{"-V", "killed"}},
+		{"shared namespaces", nil, "rl-run", shared},
 	}
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
@@ -36,13 +40,14 @@ func TestKilledExecLeavesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			bin := trial.Bin(t, mode.program)
 			n := (kills(t) + len(modes) - 1) / len(modes)
 			o := launcher{
 				path: bin,
 				args: func(mark string) []string {
-					return slices.Concat(mode.options, []string{"killed", "/bin/sh", "-c", script, mark})
+					return slices.Concat(mode.options, []string{"/bin/sh", "-c", script, mark})
 				},
-				window:  duration(t, bin, slices.Concat(mode.options, []string{"killed", "/bin/true"})),
+				window:  duration(t, bin, slices.Concat(mode.options, []string{"/bin/true"})),
 				adapt:   true,
 				lasting: lasting,
 			}.run(t, n, leak.Patience)

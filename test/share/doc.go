@@ -1,0 +1,2 @@
+// Package share has no code but its tests: containers in namespaces of other ones.
+package share
