@@ -29,9 +29,10 @@ type Entry struct {
 	Damage error // of status Damaged: what is wrong with it
 
 	store  *Store
-	dir    int    // -1 where it is no directory
-	path   string // for messages
-	ended  bool   // whoever would remove it is gone
+	init   *Process // verified; nil unless it was alive when the entry was looked at
+	dir    int      // -1 where it is no directory
+	path   string   // for messages
+	ended  bool     // whoever would remove it is gone
 	exitFD int
 
 	written map[string][]byte // by the launcher, in case the directory vanishes
@@ -67,6 +68,7 @@ func (e *Entry) Refresh() error {
 		return nil
 	}
 	e.Damage, e.State, e.Exit, e.ended = nil, State{}, Exit{}, false
+	e.release()
 	text, err := readFile(e.dir, stateFile)
 	if err == nil {
 		err = json.Unmarshal(text, &e.State)
@@ -249,8 +251,16 @@ func (e *Entry) Remains() []string {
 	return []string{configFile, filterFile, exitFile, stateFile, "../" + e.Name, "../../" + folder, "../../../" + runtime}
 }
 
+func (e *Entry) release() {
+	if e.init != nil {
+		e.init.Close()
+	}
+	e.init = nil
+}
+
 // Close gives the file descriptors back.
 func (e *Entry) Close() {
+	e.release()
 	for _, fd := range [...]*int{&e.dir, &e.exitFD} {
 		if *fd >= 0 {
 			_ = unix.Close(*fd)

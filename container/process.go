@@ -39,6 +39,10 @@ func (e *Entry) Open() (*Process, error) {
 	if e.Status == Damaged || e.State.Init.PID == 0 {
 		return nil, &NotRunningError{e.Name, e.Status}
 	}
+	if p := e.init; p != nil && !p.Ended() {
+		e.init = nil
+		return p, nil
+	}
 	p, is, err := e.State.Init.process()
 	switch {
 	case err != nil:

@@ -14,9 +14,7 @@ func (e *Entry) look() error {
 		return err
 	}
 	p, is, err := e.State.Init.process()
-	if p != nil {
-		p.Close()
-	}
+	e.init = p
 	var foreign *ForeignError
 	switch {
 	case isForeign(err, &foreign):

@@ -19,6 +19,8 @@ const arenaSize = 32 << 20
 const (
 	arenaTouched = 48 << 10
 	opsTouched   = 36 << 10
+
+	sharedTouched = 16 << 10 // of a shared arena, where plans are short and pages dearer
 )
 
 // arena is the memory that the children read: outside Go's heap, so that the
@@ -70,7 +72,11 @@ func newSharedArena() (*arena, error) {
 func arenaAt(mem []byte, fd int) *arena {
 	// The pages that nearly every plan uses, in one go: a fault for each costs
 	// more. Before Linux 5.14 it is EINVAL, and they come one by one.
-	_ = unix.Madvise(mem[:arenaTouched], unix.MADV_POPULATE_WRITE)
+	touched := arenaTouched
+	if fd >= 0 {
+		touched = sharedTouched
+	}
+	_ = unix.Madvise(mem[:touched], unix.MADV_POPULATE_WRITE)
 	return &arena{mem: mem, ops: len(mem), fd: fd}
 }
 
@@ -82,7 +88,11 @@ func (a *arena) newOps(n int) []op {
 		return make([]op, 0, n)
 	}
 	a.ops -= size
-	_ = unix.Madvise(a.mem[a.ops&^4095:(a.ops+min(size, opsTouched))&^4095], unix.MADV_POPULATE_WRITE)
+	touched := opsTouched
+	if a.fd >= 0 {
+		touched = sharedTouched
+	}
+	_ = unix.Madvise(a.mem[a.ops&^4095:(a.ops+min(size, touched))&^4095], unix.MADV_POPULATE_WRITE)
 	return unsafe.Slice((*op)(unsafe.Pointer(&a.mem[a.ops])), n)[:0]
 }
 

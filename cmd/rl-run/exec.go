@@ -223,7 +223,7 @@ func joinable(e *container.Entry) (*launch.Target, *container.Process, *containe
 		}
 		return fail(err)
 	}
-	config, err := e.Config()
+	config, err := e.Entrance()
 	if err != nil {
 		return fail(err)
 	}
