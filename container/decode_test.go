@@ -24,8 +24,8 @@ func populate(v reflect.Value, n *int) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			populate(v.Field(i), n)
+		for _, f := range v.Fields() {
+			populate(f, n)
 		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))

@@ -3,12 +3,10 @@ package launch
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/caps"
-	"github.com/rl-run/rl-run/internal/nofile"
 	"github.com/rl-run/rl-run/internal/passwd"
 	"github.com/rl-run/rl-run/internal/pid1"
 	"github.com/rl-run/rl-run/plan"
@@ -220,7 +218,7 @@ func Exec(s *Spec, h *Host, t *Target, o plan.Options) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Container{Start: start, spec: s, opts: o, path: h.Path}
+	c := &Container{Start: start, spec: s, opts: o, path: h.Path, environ: h.Environ}
 	if c.image, err = pid1.MemFD(); err != nil {
 		return nil, err
 	}
@@ -238,18 +236,4 @@ func Exec(s *Spec, h *Host, t *Target, o plan.Options) (*Container, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// ProbeExec finds out what CompileExec needs to know of this machine. It only reads.
-func ProbeExec() (h Host, err error) {
-	h.Environ, h.Path = os.Environ(), os.Getenv("PATH")
-	h.Caller.UID, h.Caller.GID = uint32(os.Geteuid()), uint32(os.Getegid())
-	if h.LastCap, err = caps.Last(); err != nil {
-		return h, err
-	}
-	h.Files[0], h.Files[1] = nofile.AtStart()
-	if ws, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ); err == nil {
-		h.TTY, h.Rows, h.Cols = true, ws.Row, ws.Col
-	}
-	return h, nil
 }

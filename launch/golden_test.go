@@ -157,13 +157,16 @@ var goldens = []golden{
 		s.Detach, s.NoStdin, s.LogSize, s.CapAdd = true, true, 1<<20, []string{"chown"}
 		s.PID, h.Owners = "container:web", map[string]*Target{"web": web()}
 	}}},
-	{"share-all", "rl-run --pid=container:web --net=container:web --ipc=container:web --uts=container:db --cgroupns=container:web -u alice ./debian sh",
-		"db has web's user namespace, web the host's control groups", []func(*Spec, *Host){func(s *Spec, h *Host) {
+	{
+		"share-all", "rl-run --pid=container:web --net=container:web --ipc=container:web --uts=container:db --cgroupns=container:web -u alice ./debian sh",
+		"db has web's user namespace, web the host's control groups",
+		[]func(*Spec, *Host){func(s *Spec, h *Host) {
 			db := web()
 			db.Name, db.PID, db.Hostname, db.Join = "db", 4712, "dbhost", db.Join|unix.CLONE_NEWUTS
 			s.PID, s.Net, s.IPC, s.UTS, s.Cgroup = "container:web", "container:web", "container:web", "container:db", "container:web"
 			s.User, h.Owners = passwd.Spec{User: "alice"}, map[string]*Target{"web": web(), "db": db}
-		}}},
+		}},
+	},
 	{"net-host", "rl-run --net=host --hostname box --add-host db:192.0.2.8 ./debian sh", "", []func(*Spec, *Host){func(s *Spec, h *Host) {
 		s.Net, s.Hostname, s.AddHost = NetHost, "box", []string{"db:192.0.2.8"}
 	}}},

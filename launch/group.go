@@ -3,6 +3,7 @@ package launch
 import (
 	"os"
 
+	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/plan"
 )
 
@@ -29,4 +30,16 @@ func (c *Container) leaveGroup() {
 	if err := c.Group.Remove(); err != nil {
 		c.note(err.Error())
 	}
+}
+
+// joinGroup puts the joiner into the group of the container that it is about to enter.
+func (c *Container) joinGroup(s plan.JoinCgroup) error {
+	g, err := cgroup.Open(s.Path, func(name string) string {
+		value, _ := variables(c.environ).get(name)
+		return value
+	})
+	if err != nil {
+		return err
+	}
+	return g.Join(c.Child.Joiner)
 }

@@ -86,6 +86,20 @@ func Probe(s *Spec) (h Host, err error) {
 	return h, nil
 }
 
+// ProbeExec finds out what CompileExec needs to know of this machine. It only reads.
+func ProbeExec() (h Host, err error) {
+	h.Environ, h.Path = os.Environ(), os.Getenv("PATH")
+	h.Caller.UID, h.Caller.GID = uint32(os.Geteuid()), uint32(os.Getegid())
+	if h.LastCap, err = caps.Last(); err != nil {
+		return h, err
+	}
+	h.Files[0], h.Files[1] = nofile.AtStart()
+	if ws, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ); err == nil {
+		h.TTY, h.Rows, h.Cols = true, ws.Row, ws.Col
+	}
+	return h, nil
+}
+
 // layersDir is where an overlay's writes go if they go to disk. /var/tmp rather
 // than /tmp, which is a tmpfs on many machines (file-hierarchy(7)).
 func layersDir(keep string) string {

@@ -21,16 +21,17 @@ import (
 // Container is one that runs.
 type Container struct {
 	*Start
-	Child *plan.Child
-	Group cgroup.Group // zero without limits
-	OOM   string       // after the end: that the kernel has killed for lack of memory, else empty
-	note  func(string)
-	spec  *Spec
-	lock  []int  // fds that hold the locks of layers
-	path  string // PATH of the caller
-	image int    // memfd of the static programs; -1 once it is closed
-	opts  plan.Options
-	times map[int]time.Duration // when the parent's steps began, by CLOCK_MONOTONIC
+	Child   *plan.Child
+	Group   cgroup.Group // zero without limits
+	OOM     string       // after the end: that the kernel has killed for lack of memory, else empty
+	note    func(string)
+	spec    *Spec
+	lock    []int    // fds that hold the locks of layers
+	path    string   // PATH of the caller
+	environ []string // of the caller, for Exec
+	image   int      // memfd of the static programs; -1 once it is closed
+	opts    plan.Options
+	times   map[int]time.Duration // when the parent's steps began, by CLOCK_MONOTONIC
 }
 
 // Launch compiles and runs until the command has been executed. When a step
@@ -158,11 +159,7 @@ func (c *Container) parentStep(s plan.Step) error {
 	case plan.EnterGroup:
 		return c.enterGroup(s)
 	case plan.JoinCgroup:
-		g, err := cgroup.Open(s.Path, os.Getenv)
-		if err != nil {
-			return err
-		}
-		return g.Join(c.Child.Joiner)
+		return c.joinGroup(s)
 	case plan.PrepareLayers:
 		lock, err := prepareLayers(s)
 		if err != nil {

@@ -18,14 +18,20 @@ func TestShareRefuses(t *testing.T) {
 		change func(*Spec)
 		want   string
 	}{
-		{"two user namespaces", func(s *Spec) { s.PID, s.IPC = "container:web", "container:other" },
-			"--ipc container:other: its user namespace is another one than that of --pid container:web"},
-		{"another one than that of --userns", func(s *Spec) { s.UserOf, s.Net = "other", "container:web" },
-			"--net container:web: its user namespace is another one than that of --userns container:other"},
+		{
+			"two user namespaces", func(s *Spec) { s.PID, s.IPC = "container:web", "container:other" },
+			"--ipc container:other: its user namespace is another one than that of --pid container:web",
+		},
+		{
+			"another one than that of --userns", func(s *Spec) { s.UserOf, s.Net = "other", "container:web" },
+			"--net container:web: its user namespace is another one than that of --userns container:other",
+		},
 		{"unknown", func(s *Spec) { s.UTS = "container:nobody" }, "--uts container:nobody: there is no such container"},
 		{"the caller's user namespace", func(s *Spec) { s.Net = "container:own" }, "--net container:own: it is in your own user namespace"},
-		{"a capability", func(s *Spec) { s.Net, s.CapAdd = "container:web", []string{"CHOWN", "SYS_ADMIN"} },
-			"--cap-add SYS_ADMIN: container web, whose namespaces are shared, does not have it"},
+		{
+			"a capability", func(s *Spec) { s.Net, s.CapAdd = "container:web", []string{"CHOWN", "SYS_ADMIN"} },
+			"--cap-add SYS_ADMIN: container web, whose namespaces are shared, does not have it",
+		},
 		{"a copy", func(s *Spec) { s.Net, s.RootMode = "container:web", RootCopy }, "--copy: what copies the tree"},
 	} {
 		s, h := basic(), desktop()

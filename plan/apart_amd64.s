@@ -3,7 +3,7 @@
 
 // The interpreter as a program of its own, which a process executes to leave the
 // launcher's memory. Its argument is the descriptor of the arena.
-TEXT program<>(SB),NOSPLIT|NOFRAME,$0-0
+TEXT apartProgram<>(SB),NOSPLIT|NOFRAME,$0-0
 	LEAQ	-64(SP), BX
 	MOVQ	(64+16)(BX), SI // argv[1], a decimal number
 	XORL	DI, DI
@@ -59,6 +59,6 @@ stop:
 
 // func apartText() *[static.Max]byte
 TEXT ·apartText(SB),NOSPLIT,$0-8
-	LEAQ	program<>(SB), AX
+	LEAQ	apartProgram<>(SB), AX
 	MOVQ	AX, ret+0(FP)
 	RET

@@ -2,7 +2,7 @@
 #include "go_asm.h"
 
 // The interpreter as a program of its own: see apart_amd64.s.
-TEXT program<>(SB),NOSPLIT|NOFRAME,$0-0
+TEXT apartProgram<>(SB),NOSPLIT|NOFRAME,$0-0
 	SUB	$64, RSP, R21
 	MOVD	(64+16)(R21), R1 // argv[1], a decimal number
 	MOVD	ZR, R0
@@ -61,6 +61,6 @@ stop:
 
 // func apartText() *[static.Max]byte
 TEXT ·apartText(SB),NOSPLIT,$0-8
-	MOVD	$program<>(SB), R0
+	MOVD	$apartProgram<>(SB), R0
 	MOVD	R0, ret+0(FP)
 	RET

@@ -70,7 +70,7 @@ func (i instruction) target() (uint64, error) {
 func TestDisassembly(t *testing.T) {
 	for arch, d := range dialects {
 		t.Run(arch, func(t *testing.T) {
-			code := disassemble(t, arch)
+			code := disassemble(t, arch, "start")
 			at := make(map[uint64]int)
 			for n, i := range code {
 				at[i.address] = n
@@ -150,12 +150,12 @@ func TestDisassembly(t *testing.T) {
 	}
 }
 
-func disassemble(t *testing.T, arch string) (code []instruction) {
+func disassemble(t *testing.T, arch, symbol string) (code []instruction) {
 	t.Helper()
-	out := goBuild(t, arch, "tool", "objdump", "-s", `/plan\.start(\.abi0)?$`, testBinary(t, arch))
+	out := goBuild(t, arch, "tool", "objdump", "-s", `(^|/plan\.)`+symbol+`(\.abi0)?$`, testBinary(t, arch))
 	for line := range strings.Lines(out) {
 		m := objdumpLine.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
-		if m == nil || !strings.Contains(line, "interpreter_"+arch) {
+		if m == nil || !strings.Contains(line, "interpreter_"+arch) && !strings.Contains(line, "apart_"+arch) {
 			continue
 		}
 		address, err := strconv.ParseUint(m[1], 16, 64)

@@ -19,6 +19,7 @@ const roleEnv = "RLRUN_PLAN_ROLE"
 var roles = map[string]func() error{
 	"launcher":    launcherRole,
 	"interpreter": interpreterRole,
+	"apart":       apartRole,
 }
 
 func TestMain(m *testing.M) {

@@ -42,9 +42,15 @@ const privileges = `grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp)' /proc/%s/
 func TestPrivileges(t *testing.T) {
 	leak.Watch(t)
 	for i, options := range [][]string{
-		nil, {"-u", "1000:1000"}, {"-u", "1000", "--cap-add=net_raw", "--group-add", "7"}, {"--cap-drop=ALL"},
-		{"--security-opt", "no-new-privileges=false"}, {"--security-opt", "seccomp=unconfined", "--cap-add=ALL"}, {"--userns=single"},
-		{"--userns=keep-id"}, {"-w", "/tmp"},
+		nil,
+		{"-u", "1000:1000"},
+		{"-u", "1000", "--cap-add=net_raw", "--group-add", "7"},
+		{"--cap-drop=ALL"},
+		{"--security-opt", "no-new-privileges=false"},
+		{"--security-opt", "seccomp=unconfined", "--cap-add=ALL"},
+		{"--userns=single"},
+		{"--userns=keep-id"},
+		{"-w", "/tmp"},
 	} {
 		name := fmt.Sprintf("p%d", i)
 		start(t, name, options...)
@@ -208,7 +214,7 @@ func TestBackground(t *testing.T) {
 	leak.Watch(t)
 	start(t, "web")
 	in(t, "web", "sleep 1111 >/dev/null 2>&1 &")
-	if !running(t, "web", "sleep 1111") {
+	if !running(t, "sleep 1111") {
 		t.Error("what ran in the background was ended")
 	}
 	if got := parentOf(t, "web", "sleep.1111"); got != "1" {
@@ -219,7 +225,7 @@ func TestBackground(t *testing.T) {
 	r.Signal(unix.SIGKILL)
 	r.Wait()
 	soon(t, "what a killed rl-exec had started ends", func() bool {
-		return !running(t, "web", "sleep 2222") && !running(t, "web", "sleep 3333")
+		return !running(t, "sleep 2222") && !running(t, "sleep 3333")
 	})
 	if got := strings.Count(processes(t, "web"), "loose"); got != 1 { // of the rl-exec that looks
 		t.Errorf("%d inits of rl-exec are there", got)
@@ -233,7 +239,7 @@ func TestDetach(t *testing.T) {
 	if r.OK(t) != "" || r.Stderr != "" {
 		t.Errorf("%q, %q", r.Stdout, r.Stderr)
 	}
-	soon(t, "the command runs", func() bool { return running(t, "web", "sleep 1111") })
+	soon(t, "the command runs", func() bool { return running(t, "sleep 1111") })
 	if got := parentOf(t, "web", "sleep.1111"); got != "1" {
 		t.Errorf("its parent is %s", got)
 	}

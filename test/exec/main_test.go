@@ -44,9 +44,9 @@ func rl(t *testing.T, name string, args ...string) trial.Result {
 }
 
 // in runs a script in a container, and returns what it writes.
-func in(t *testing.T, name, script string, options ...string) string {
+func in(t *testing.T, name, script string) string {
 	t.Helper()
-	return rl(t, "rl-exec", append(options, name, "sh", "-c", script)...).OK(t)
+	return rl(t, "rl-exec", name, "sh", "-c", script).OK(t)
 }
 
 // soon waits until something holds.
@@ -71,9 +71,10 @@ func parentOf(t *testing.T, name, command string) string {
 	return in(t, name, `for p in /proc/[0-9]*; do if grep -q '^`+command+`' $p/cmdline; then awk '/^PPid/ { print $2 }' $p/status; fi; done`)
 }
 
-func running(t *testing.T, name, text string) bool {
+// running reports whether a process with that text in its command line runs in the container web.
+func running(t *testing.T, text string) bool {
 	t.Helper()
-	for line := range strings.Lines(processes(t, name)) {
+	for line := range strings.Lines(processes(t, "web")) {
 		if strings.Contains(line, text) && !strings.Contains(line, "/proc/[") {
 			return true
 		}

@@ -37,7 +37,7 @@ func TestTerminal(t *testing.T) {
 	p.Send("echo a$((1+1))b $TERM\r")
 	p.Expect("a2b ")
 	p.Send("sleep 4444\r")
-	soon(t, "the shell's job runs", func() bool { return running(t, "web", "sleep 4444") })
+	soon(t, "the shell's job runs", func() bool { return running(t, "sleep 4444") })
 	p.Send("\x1a")
 	p.Expect("Stopped")
 	p.Send("kill -9 %1\r")
