@@ -44,10 +44,11 @@ type Capabilities struct {
 
 // Network is how the container reaches others.
 type Network struct {
-	Mode   string // as it was asked for
-	Driver string `json:",omitempty"` // what does it: pasta, slirp4netns, rl-netd, rl-veth; empty for none
-	Ports  []string
-	DNS    []string `json:",omitempty"`
+	Mode    string   // as it was asked for
+	Driver  string   `json:",omitempty"` // what does it: pasta, slirp4netns, rl-netd, rl-veth; empty for none
+	Address string   `json:",omitempty"` // its IPv4 address with the length of the net
+	Ports   []string // as -p has them, with the numbers that they got
+	DNS     []string `json:",omitempty"`
 }
 
 // Limits are by the names of their options, without dashes, and in the words of their values.

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"fmt"
+	"github.com/rl-run/rl-run/net/usermode"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,8 @@ type Start struct {
 	Env      []string
 	Terminal bool
 	Sets     caps.Sets // of the command
+	Network  Network
+	driver   usermode.Driver // of kind Auto or None for none
 }
 
 // compiler is a start while it is being compiled.
@@ -52,6 +55,7 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		c.ids,
 		c.identity,
 		c.limits,
+		c.network,
 		func() error { return c.privileges(filter) },
 	} {
 		if err := decide(); err != nil {
@@ -59,6 +63,7 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		}
 	}
 	for _, part := range []func() error{
+		c.ports,
 		c.layers,
 		c.startInit,
 		c.mapIDs,
@@ -72,6 +77,7 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		c.sys,
 		c.masks,
 		c.mounts,
+		c.connect,
 		c.pivot,
 		c.init,
 		func() error { return c.exec(filter) },
@@ -206,9 +212,8 @@ func (c *compiler) namespaces() error {
 	c.inInit(plan.Unshare{Flags: flags}, "inside the mapped user namespace, which so owns them")
 	if !c.netBeside() && c.ownNet() {
 		c.inInit(plan.LoopbackUp{}, "")
-	}
-	if c.spec.Net == NetAuto {
-		c.note("no user-mode network driver is built in yet: the container has lo only (--net=none says so, --net=host shares the host's)")
+		c.handOver(plan.Init)
+		c.startHelpers()
 	}
 	return nil
 }
@@ -236,7 +241,9 @@ func (c *compiler) command(filter *seccomp.Profile) error {
 	if c.netBeside() {
 		c.inCmd(plan.Unshare{Flags: unix.CLONE_NEWNET}, "it takes as long as all mounts: beside them")
 		c.inCmd(plan.LoopbackUp{}, "")
+		c.handOver(plan.Command)
 		c.inCmd(plan.LetGo{Whom: plan.Init}, "")
+		c.startHelpers()
 	}
 	c.inCmd(plan.NewSession{}, "")
 	c.inCmd(plan.SetUmask{Mask: 0o022}, "")

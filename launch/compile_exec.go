@@ -218,7 +218,7 @@ func Exec(s *Spec, h *Host, t *Target, o plan.Options) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Container{Start: start, spec: s, opts: o, path: h.Path, environ: h.Environ}
+	c := &Container{connection: noConnection(), Start: start, spec: s, opts: o, path: h.Path, environ: h.Environ}
 	if c.image, err = pid1.MemFD(); err != nil {
 		return nil, err
 	}

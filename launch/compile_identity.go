@@ -2,6 +2,7 @@ package launch
 
 import (
 	"fmt"
+	"github.com/rl-run/rl-run/net/usermode"
 	"path"
 	"path/filepath"
 	"slices"
@@ -250,6 +251,9 @@ func (c *compiler) hosts(name string) string {
 	if name != "" && name != "localhost" {
 		fmt.Fprintf(&b, "127.0.1.1\t%s\n", name)
 	}
+	for _, a := range c.hostAddresses() {
+		fmt.Fprintf(&b, "%s\t%s\n", a, usermode.HostName)
+	}
 	for _, h := range c.spec.AddHost {
 		if host, ip, ok := strings.Cut(h, ":"); ok {
 			fmt.Fprintf(&b, "%s\t%s\n", strings.Trim(ip, "[]"), host)
@@ -261,6 +265,9 @@ func (c *compiler) hosts(name string) string {
 // resolv is the host's, for a container that shares its network; servers on the
 // host's loopback cannot be reached from anywhere else.
 func (c *compiler) resolv() string {
+	if c.hasDriver() && len(c.spec.DNS) == 0 {
+		return string(c.driver.ResolvConf())
+	}
 	var b strings.Builder
 	for _, ip := range c.spec.DNS {
 		fmt.Fprintf(&b, "nameserver %s\n", ip)

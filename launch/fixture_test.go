@@ -1,11 +1,13 @@
 package launch
 
 import (
+	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/cgroup"
+	"github.com/rl-run/rl-run/net/usermode"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
@@ -72,6 +74,12 @@ func desktop() Host {
 		Environ: []string{"HOME=/home/alice", "PATH=/usr/bin", "TERM=xterm-256color", "https_proxy=http://proxy:3128", "SECRET=hunter2"},
 		Resolv:  []byte("# made by a program\nnameserver 127.0.0.53\nnameserver 192.0.2.1\noptions edns0\nsearch example.org\n"),
 		Rows:    50, Cols: 132,
+		Netd: "/usr/libexec/rl-run/rl-netd",
+		Usermode: usermode.Host{
+			Pasta: "/usr/bin/pasta", Slirp4netns: "/usr/bin/slirp4netns", PastaIsNew: true,
+			Outward4: netip.MustParseAddr("192.0.2.7"),
+			Resolver: usermode.Resolver{Servers: []netip.Addr{netip.MustParseAddr("127.0.0.53")}, Search: []string{"example.org"}},
+		},
 		Facts: AllFacts,
 	}
 	for _, dir := range []string{"/proc", "/sys", "/dev", "/tmp"} {

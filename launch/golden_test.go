@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -15,6 +16,7 @@ import (
 	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/cgroup/ulimit"
 	"github.com/rl-run/rl-run/internal/passwd"
+	"github.com/rl-run/rl-run/net/port"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
 	"github.com/rl-run/rl-run/userns"
@@ -77,6 +79,20 @@ var goldens = []golden{
 	}}},
 	{"desktop", "rl-run --net=none ./debian sh", "", nil},
 	{"net-auto", "rl-run ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Net = NetAuto }}},
+	{"net-auto-nothing", "rl-run ./debian sh", "neither pasta nor slirp4netns", []func(*Spec, *Host){func(s *Spec, h *Host) { s.Net, h.Usermode.Pasta = NetAuto, "" }}},
+	{"net-slirp4netns", "rl-run --net=slirp4netns --dns 192.0.2.53 ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.Net, s.DNS = NetSlirp, []string{"192.0.2.53"}
+	}}},
+	{"net-ports", "rl-run --net=none -d -p 8080:80 -p 127.0.0.1:0:53/udp ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.Detach, s.NoStdin, s.LogSize = true, true, 1<<20
+		s.Publish = []port.Publish{
+			{HostPort: 8080, Port: 80, Count: 1}, {Host: netip.MustParseAddr("127.0.0.1"), Port: 53, Count: 1, Proto: port.UDP},
+		}
+	}}},
+	{"net-veth", "rl-run --net=veth --veth-host 192.168.47.11/24 --veth-ip 192.168.47.12/24 --name box ./debian sh", "", []func(*Spec, *Host){func(s *Spec, h *Host) {
+		s.Net, s.Name, h.Veth.Path = NetVeth, "box", "/usr/local/libexec/rl-run/rl-veth"
+		s.Veth.Host, s.Veth.IP = netip.MustParsePrefix("192.168.47.11/24"), netip.MustParsePrefix("192.168.47.12/24")
+	}}},
 	{"no-subids", "rl-run --net=none ./debian sh", "no subordinate ids", []func(*Spec, *Host){noSubids}},
 	{"no-helpers", "rl-run --net=none ./debian sh", "newuidmap is not installed", []func(*Spec, *Host){func(_ *Spec, h *Host) {
 		h.Caller.Helpers.UID = userns.Helper{Problem: "newuidmap: not found"}

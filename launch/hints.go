@@ -27,8 +27,11 @@ func Explain(e *plan.StepError) string {
 		return fmt.Sprintf("exec %s: %v", name, execCause(name, e.Err))
 	}
 	text := e.Error()
-	if e.Actor == plan.Parent && (e.Step.Kind() == plan.KindMapIDs || e.Step.Kind() == plan.KindLayers || e.Step.Kind() == plan.KindGroup) {
-		text = e.Err.Error() // it says all that the step does, and more
+	switch e.Step.Kind() {
+	case plan.KindMapIDs, plan.KindLayers, plan.KindGroup, plan.KindBindPorts, plan.KindMakeVeth:
+		if e.Actor == plan.Parent {
+			text = e.Err.Error() // it says all that the step does, and more
+		}
 	}
 	return fmt.Sprintf("%s (step %d)", text, e.Index+1)
 }
@@ -69,6 +72,8 @@ var hintRules = [...]hintRule{
 	{plan.KindStartJoiner, []unix.Errno{unix.EAGAIN}, nil, processesHint},
 	{plan.KindJoin, []unix.Errno{unix.ESRCH}, nil, "the container has just ended: rl-ps -a"},
 	{plan.KindOwnMemory, []unix.Errno{unix.EACCES}, nil, "an administrator can allow it: sysctl vm.memfd_noexec=0"},
+	{plan.KindStartHelper, []unix.Errno{unix.EAGAIN}, nil, processesHint},
+	{plan.KindNewPIDNamespace, []unix.Errno{unix.EAGAIN}, nil, processesHint},
 	{plan.KindCopy, []unix.Errno{unix.EAGAIN}, nil, processesHint},
 	{plan.KindExec, []unix.Errno{unix.EAGAIN}, nil, processesHint},
 	{plan.KindUnshare, []unix.Errno{unix.ENOSPC}, nil, "all namespaces of a kind are in use: an administrator can raise user.max_*_namespaces (sysctl)"},

@@ -2,6 +2,8 @@ package launch
 
 import (
 	"github.com/rl-run/rl-run/cgroup"
+	"github.com/rl-run/rl-run/net/usermode"
+	"github.com/rl-run/rl-run/net/veth"
 	"github.com/rl-run/rl-run/rootfs"
 	"github.com/rl-run/rl-run/userns"
 )
@@ -38,6 +40,13 @@ type Host struct {
 	TTY     bool     // stdin is a terminal
 	Rows    uint16   // of the caller's terminal
 	Cols    uint16
+
+	Usermode usermode.Host   // for a network that a driver carries
+	Without  []usermode.Kind // drivers that were tried and did not work
+	Netd     string          // path of rl-netd, for published ports; empty where there is none
+	Veth     veth.Helper     // for --net=veth
+	VethErr  error
+	VethHint string
 
 	Facts Facts
 }

@@ -79,6 +79,9 @@ func Probe(s *Spec) (h Host, err error) {
 			return h, err
 		}
 	}
+	if executable, err := os.Executable(); err == nil {
+		h.probeNetwork(s, executable)
+	}
 	if ws, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ); err == nil {
 		h.TTY, h.Rows, h.Cols = true, ws.Row, ws.Col
 	}

@@ -21,17 +21,19 @@ import (
 // Container is one that runs.
 type Container struct {
 	*Start
-	Child   *plan.Child
-	Group   cgroup.Group // zero without limits
-	OOM     string       // after the end: that the kernel has killed for lack of memory, else empty
-	note    func(string)
-	spec    *Spec
-	lock    []int    // fds that hold the locks of layers
-	path    string   // PATH of the caller
-	environ []string // of the caller, for Exec
-	image   int      // memfd of the static programs; -1 once it is closed
-	opts    plan.Options
-	times   map[int]time.Duration // when the parent's steps began, by CLOCK_MONOTONIC
+	Child      *plan.Child
+	Group      cgroup.Group // zero without limits
+	OOM        string       // after the end: that the kernel has killed for lack of memory, else empty
+	note       func(string)
+	spec       *Spec
+	lock       []int    // fds that hold the locks of layers
+	path       string   // PATH of the caller
+	environ    []string // of the caller, for Exec
+	image      int      // memfd of the static programs; -1 once it is closed
+	opts       plan.Options
+	Ports      []string // that are published, with the numbers that they really have
+	connection connection
+	times      map[int]time.Duration // when the parent's steps began, by CLOCK_MONOTONIC
 }
 
 // Launch compiles and runs until the command has been executed. When a step
@@ -73,7 +75,7 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 			}
 		}
 		noted = start.Notes
-		c := &Container{Start: start, note: note, spec: s, opts: o, path: h.Path, image: image}
+		c := &Container{Start: start, connection: noConnection(), note: note, spec: s, opts: o, path: h.Path, image: image}
 		err = c.run()
 		if err == nil {
 			keep = true
@@ -83,6 +85,11 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 		var failed *plan.StepError
 		if !errors.As(err, &failed) {
 			return nil, err
+		}
+		var ended *driverError
+		if errors.As(err, &ended) && s.Net == NetAuto {
+			h.Without = append(h.Without, ended.kind)
+			continue
 		}
 		left, changed := h.Facts.Without(failed)
 		if !changed {
@@ -99,9 +106,6 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 
 // run executes the plan up to the exec of init and command.
 func (c *Container) run() (err error) {
-	if c.Child, err = plan.Prepare(c.Plan, c.opts); err != nil {
-		return err
-	}
 	if c.opts.Timing {
 		c.times = make(map[int]time.Duration)
 	}
@@ -122,21 +126,40 @@ func (c *Container) run() (err error) {
 		if c.opts.Timing {
 			c.times[i] = monotonic()
 		}
-		first := !c.Child.Started()
-		if !first && !handed {
+		switch e.Step.(type) {
+		case plan.StartInit, plan.StartKeeper, plan.StartJoiner:
+			if err := c.prepare(); err != nil {
+				return err
+			}
+		}
+		first := c.Child == nil || !c.Child.Started()
+		if !first && !handed && !plan.Beside(e.Step) {
 			if err := c.Child.Await(i); err != nil {
 				return err
 			}
 			handed = true
 		}
 		if err := c.parentStep(e.Step); err != nil {
+			if child := (*plan.StepError)(nil); errors.As(err, &child) {
+				return err // of a child, on which this step waits
+			}
 			return &plan.StepError{Index: i, Actor: e.Actor, Step: e.Step, Err: err}
 		}
 		if first {
 			handed = false
 		}
 	}
+	defer c.connection.close()
 	return c.Child.Running()
+}
+
+// prepare makes the children ready to be started.
+func (c *Container) prepare() (err error) {
+	if err := c.openConnection(); err != nil {
+		return err
+	}
+	c.Child, err = plan.Prepare(c.Plan, c.opts)
+	return err
 }
 
 // parentStep takes a step of the launcher itself.
@@ -160,6 +183,14 @@ func (c *Container) parentStep(s plan.Step) error {
 		return c.enterGroup(s)
 	case plan.JoinCgroup:
 		return c.joinGroup(s)
+	case plan.BindPorts:
+		return c.bindPorts()
+	case plan.StartHelper:
+		return c.startHelper(s)
+	case plan.MakeVeth:
+		return c.makeVeth(s)
+	case plan.AwaitNetwork:
+		return c.awaitNetwork()
 	case plan.PrepareLayers:
 		lock, err := prepareLayers(s)
 		if err != nil {
@@ -194,6 +225,7 @@ func (c *Container) Detach() error {
 // is gone.
 func (c *Container) tearDown() {
 	defer c.unlock()
+	defer c.connection.close()
 	if c.Child == nil {
 		return
 	}

@@ -6,6 +6,8 @@ import (
 	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/cgroup/ulimit"
 	"github.com/rl-run/rl-run/internal/passwd"
+	"github.com/rl-run/rl-run/net/port"
+	"github.com/rl-run/rl-run/net/usernet"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
 	"github.com/rl-run/rl-run/userns"
 )
@@ -40,11 +42,14 @@ func (s Share) Owner() string {
 	return ""
 }
 
-// Network modes: auto, none and host.
+// Network modes.
 const (
-	NetAuto = "auto"
-	NetNone = "none"
-	NetHost = "host"
+	NetAuto  = "auto"
+	NetNone  = "none"
+	NetHost  = "host"
+	NetPasta = "pasta"
+	NetSlirp = "slirp4netns"
+	NetVeth  = "veth" // into the host's own network
 )
 
 // Spec is what the user asked for. The zero value of a field is its default,
@@ -63,6 +68,9 @@ type Spec struct {
 	PID, IPC, UTS, Cgroup Share
 	UserOf                string // container whose user namespace is shared; those of the others do, too
 	Net                   string
+	Publish               []port.Publish
+	MTU                   int             // of the container's link, in bytes; 0 for what suits it
+	Veth                  usernet.Request // Bridge, Host and IP alone
 	Hostname, Name        string
 	DNS, AddHost          []string
 

@@ -31,7 +31,7 @@ func CompileUnshare(ids userns.Result, caller userns.Caller, paths, argv, env []
 // sigpipe.Open or -1, but for what a terminal sends: that reaches the program,
 // which is in the caller's process group, by itself.
 func RunInMap(ids userns.Result, caller userns.Caller, paths, argv, env []string, signals int) (unix.WaitStatus, error) {
-	c := &Container{Start: &Start{Plan: CompileUnshare(ids, caller, paths, argv, env, "")}}
+	c := &Container{connection: noConnection(), Start: &Start{Plan: CompileUnshare(ids, caller, paths, argv, env, "")}}
 	if err := c.run(); err != nil {
 		c.tearDown()
 		return 0, err

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -13,8 +12,9 @@ import (
 
 // Options are how a plan is run, as against what it does.
 type Options struct {
-	Image int  // memfd of the static init, for ExecInit
-	Keep  Keep // for a plan with a keeper
+	Image   int     // memfd of the static init, for ExecInit
+	Keep    Keep    // for a plan with a keeper
+	Network Network // for a plan with helpers
 	// Pidfds are the processes whose namespaces the plan joins, by the names that its steps have for them. A namespace's
 	// own descriptor will do, too, where it alone is joined. They stay the caller's.
 	Pidfds  map[string]int
@@ -36,6 +36,12 @@ type Child struct {
 	machine *machine
 	times   uint64
 
+	helpers       []*helper
+	words         shared
+	link          uint64 // where the address of the request of ConfigureLink is
+	netns, userns int    // the container's, once they are known; else -1
+	reached       int    // the step at which init waits; -1 once that is known to Await
+
 	initPID uint64 // where the keeper or the joiner leaves it
 	joins   bool   // a joiner starts init
 	group   uint64 // where the address of the room for the group's path is
@@ -52,7 +58,8 @@ var ErrGone = errors.New("init ended unexpectedly")
 
 // Prepare lowers the children's steps of a plan. Nothing is started yet.
 func Prepare(pl Plan, o Options) (_ *Child, err error) {
-	c := &Child{plan: pl, PIDFD: -1, Terminal: -1}
+	c := &Child{plan: pl, PIDFD: -1, Terminal: -1, netns: -1, userns: -1, reached: -1}
+	c.network = network{o.Network.Guard, o.Network.Ready, o.Network.Messages, o.Network.Sockets, o.Network.Forward}
 	c.image, c.control, c.theirs, c.pidEvent, c.toCmd, c.toInit = o.Image, -1, -1, -1, -1, -1
 	defer func() {
 		if err != nil {
@@ -96,6 +103,9 @@ func Prepare(pl Plan, o Options) (_ *Child, err error) {
 	}
 	if c.pidEvent, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
+	}
+	if err := c.addHelpers(pl); err != nil {
+		return nil, err
 	}
 	c.sigmask = c.arena.word()
 	if o.Timing {
@@ -274,24 +284,17 @@ func (c *Child) Go() error {
 // Await waits until init has come to the parent's step at index. The error is a
 // *StepError when a step of the children failed, or ErrGone.
 func (c *Child) Await(index int) error {
-	// Init may have come there before its joiner says that there is an init.
-	know := func() bool { return c.PID != 0 || !c.startsBefore(index) }
-	for there := false; !there || !know(); {
-		step, ok, err := c.next()
+	for c.reached != index {
+		_, ok, err := c.next()
 		switch {
 		case err != nil:
 			return err
 		case !ok:
 			return ErrGone
 		}
-		there = there || step == index
 	}
+	c.reached = -1
 	return nil
-}
-
-// startsBefore reports whether a step before index starts init.
-func (c *Child) startsBefore(index int) bool {
-	return takes[StartInit](Plan{Entries: c.plan.Entries[:index]})
 }
 
 // Running waits until both init and command have executed what they are for, or
@@ -312,67 +315,6 @@ func (c *Child) Running() error {
 	}
 }
 
-// next reads one record; ok is false at the end of the socket.
-func (c *Child) next() (step int, ok bool, err error) { return c.nextFrom(c.theirs) }
-
-func (c *Child) nextFrom(fd int) (step int, ok bool, err error) {
-	var record [2]int32
-	buf := unsafe.Slice((*byte)(unsafe.Pointer(&record)), unsafe.Sizeof(record))
-	var oob [64]byte
-	n, oobn, _, _, err := unix.Recvmsg(fd, buf, oob[:], unix.MSG_CMSG_CLOEXEC)
-	for errors.Is(err, unix.EINTR) {
-		n, oobn, _, _, err = unix.Recvmsg(fd, buf, oob[:], unix.MSG_CMSG_CLOEXEC)
-	}
-	switch {
-	case errors.Is(err, unix.ECONNRESET): // ended with unread bytes
-		return 0, false, nil
-	case err != nil:
-		return 0, false, os.NewSyscallError("recvmsg", err)
-	case n == 0:
-		return 0, false, nil
-	case n != len(buf) || record[0] < 0 || int(record[0]) >= len(c.plan.Entries):
-		return 0, false, fmt.Errorf("read control socket: bad record of %d bytes", n)
-	}
-	if oobn > 0 {
-		c.takeTerminal(oob[:oobn])
-	}
-	if record[1] == 0 {
-		if _, is := c.plan.Entries[record[0]].Step.(StartInit); is && c.PID == 0 && c.Keeper == 0 {
-			err = c.adopt()
-		}
-		return int(record[0]), err == nil, err
-	}
-	e := c.plan.Entries[record[0]]
-	failed := &StepError{Index: int(record[0]), Actor: e.Actor, Step: e.Step, Err: unix.Errno(record[1])}
-	if record[1] == errUnwanted {
-		failed.Err = errShort
-	}
-	return 0, false, failed
-}
-
-// errShort is the cause of a step that did less than it had to: a short write,
-// or a launcher that is gone.
-var errShort = errors.New("incomplete")
-
-func (c *Child) takeTerminal(oob []byte) {
-	messages, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return
-	}
-	for i := range messages {
-		fds, err := unix.ParseUnixRights(&messages[i])
-		if err != nil {
-			continue
-		}
-		for _, fd := range fds {
-			if c.Terminal >= 0 {
-				_ = unix.Close(c.Terminal)
-			}
-			c.Terminal = fd
-		}
-	}
-}
-
 // Began returns when the step of a child at index began, by CLOCK_MONOTONIC;
 // 0 without Options.Timing or where it did not begin.
 func (c *Child) Began(index int) time.Duration {
@@ -387,6 +329,7 @@ func (c *Child) Began(index int) time.Duration {
 // at its steps fails at its next handoff. The memory is left to a child that
 // was started: it may still read it.
 func (c *Child) Close() {
+	c.closeHelpers()
 	d := &c.detach
 	closeAll(&c.apart, &c.control, &c.theirs, &c.pidEvent, &c.toCmd, &c.toInit, &c.PIDFD, &d.hold, &d.theirs, &d.logR, &d.logW, &d.pid)
 	switch {

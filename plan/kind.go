@@ -64,5 +64,17 @@ const (
 	KindLeave         Kind = "leave"
 	KindExecInit      Kind = "exec-init"
 	KindExec          Kind = "exec"
-	KindCleanup       Kind = "cleanup"
+
+	KindBindPorts       Kind = "bind-ports"
+	KindSendNetNS       Kind = "send-net"
+	KindSysctl          Kind = "sysctl"
+	KindStartHelper     Kind = "start-helper"
+	KindMakeVeth        Kind = "make-veth"
+	KindAwaitNetwork    Kind = "await-network"
+	KindLink            Kind = "link"
+	KindJoinContainer   Kind = "join-container"
+	KindNewPIDNamespace Kind = "new-pid-namespace"
+	KindExecGuard       Kind = "exec-guard"
+
+	KindCleanup Kind = "cleanup"
 )

@@ -13,8 +13,9 @@ const (
 	maxInitOps    = 1 << 16
 	maxCommandOps = 1 << 14 // twice the directories in PATH, and 50
 	maxHelperOps  = 32
-	maxKeeperOps  = 64
+	maxKeeperOps  = 96
 	maxJoinerOps  = 256
+	maxGuardOps   = 64 // and one for each published port
 )
 
 // lower turns the steps of the children into their programs. Parent's steps are the
@@ -25,6 +26,10 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 		root: c.arena.word(), stage: c.arena.word(), devnull: c.arena.word(),
 		pty: c.arena.word(), command: c.arena.word(), init: c.arena.word(), group: c.arena.word(),
 	}
+	if len(c.helpers) > 0 || takes[ConfigureLink](pl) {
+		shared.netns, shared.userns, shared.pidfd, shared.link = c.arena.word(), c.arena.word(), c.arena.word(), c.arena.word()
+	}
+	c.words, c.link = shared, shared.link
 	command := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxCommandOps)}
 	init := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxInitOps), command: command}
 	var keeper *program
@@ -51,14 +56,33 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 	} else {
 		first.call(unix.SYS_CLOSE, lit(c.theirs))
 	}
+	outermost := first
+	if keeper != nil {
+		outermost = keeper
+	}
+	for _, fd := range c.helperEnds() { // whose end of file tells of a helper
+		outermost.call(unix.SYS_CLOSE, lit(fd))
+	}
 	init.peer, command.peer = c.toCmd, c.toInit
 	command.call(unix.SYS_CLOSE, lit(c.toCmd))
 
 	c.args.flags = unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND
-	for _, who := range []struct {
+	type role struct {
 		actor Actor
 		p     *program
-	}{{Command, command}, {Init, init}, {Joiner, joiner}, {Keeper, keeper}} {
+	}
+	roles := []role{{Command, command}, {Init, init}, {Joiner, joiner}, {Keeper, keeper}}
+	for _, h := range c.helpers {
+		h.program = &program{
+			wiring: c.wiring, a: c.arena, memory: shared, forwards: h.actor == Forwarder,
+			ops: c.arena.newOps(maxGuardOps + len(c.network.sockets)),
+		}
+		h.program.control = h.hold
+		h.program.call(unix.SYS_CLOSE, lit(c.theirs))
+		h.program.call(unix.SYS_CLOSE, lit(h.theirs))
+		roles = append(roles, role{h.actor, h.program})
+	}
+	for _, who := range roles {
 		if who.p == nil {
 			continue
 		}
@@ -75,7 +99,7 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 			case StartJoiner:
 				turns, last = who.actor == Joiner, who.actor
 			default:
-				if e.Actor == Parent {
+				if e.Actor == Parent && !Beside(s) {
 					if turns && last != Parent {
 						who.p.report()
 					}

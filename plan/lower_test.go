@@ -89,11 +89,21 @@ var allSteps = []Step{
 	PrepareLayers{"/a", 0o755, "b"},
 	RemoveLayers{"/a", nil, nil},
 	ShareTree{"/a"},
+	BindPorts{[]string{"8080:80/tcp"}},
+	SendNetNS{},
+	SetNetSysctl{"ipv4/ping_group_range", "0 1"},
+	StartHelper{Driver},
+	MakeVeth{"/bin/rl-veth", false, []string{"ip=192.168.47.12/24"}},
+	AwaitNetwork{},
+	ConfigureLink{"rlv0", "eth0"},
+	JoinContainer{true},
+	NewPIDNamespace{},
+	ExecGuard{[]string{"/bin/pasta"}},
 }
 
 // parents are the steps that only the launcher takes.
 var parents = map[string]bool{
-	"StartKeeper": true, "MapIDs": true, "EnterGroup": true, "JoinCgroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true,
+	"StartKeeper": true, "MapIDs": true, "EnterGroup": true, "JoinCgroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true, "BindPorts": true, "StartHelper": true, "MakeVeth": true, "AwaitNetwork": true,
 }
 
 func typeName(s Step) string { return reflect.TypeOf(s).Name() }

@@ -31,6 +31,18 @@ var Rules = []Rule{
 	{KindDieWithParent, KindMapIDs, AnyActor, "a launcher that dies while ids are mapped must leave nothing behind"},
 	{KindMapIDs, KindSetIDs, AnyActor, "without a map every id is the overflow id"},
 	{KindDieWithParent, KindGroup, AnyActor, "a launcher that dies while systemd works must leave nothing behind"},
+	{KindBindPorts, KindStartInit, AnyActor, "a busy port is an error before there is a container"},
+	{KindUnshare, KindSendNetNS, Command, "it would be the host's"},
+	{KindUnshare, KindSysctl, Command, "it would be the host's"},
+	{KindSendNetNS, KindLetGo, Command, "init would come to its next turn before there is a net namespace to start helpers for"},
+	{KindStartHelper, KindAwaitNetwork, AnyActor, "it is what is waited for"},
+	{KindMakeVeth, KindAwaitNetwork, AnyActor, "it is what is waited for"},
+	{KindJoinContainer, KindNewPIDNamespace, AnyActor, "it takes CAP_SYS_ADMIN, which the container's user namespace gives"},
+	{KindNewPIDNamespace, KindExecGuard, AnyActor, "the guard's end must end the helper"},
+	{KindJoinNet, KindLink, Init, "it would be a link of the host"},
+	{KindAwaitNetwork, KindLink, AnyActor, "the link must be there, and its addresses known"},
+	{KindLink, KindCaps, Init, "it takes CAP_NET_ADMIN"},
+	{KindLink, KindLetGo, Init, "the command starts with its network"},
 	{KindGroup, KindSetIDs, AnyActor, "systemd moves processes of the caller's own id alone"},
 	{KindGroup, KindUnshare, AnyActor, "the group is the root of the container's group namespace"},
 	{KindMapIDs, KindUnshare, AnyActor, "what a namespace holds gets its owner when it is created"},
@@ -85,7 +97,7 @@ var Rules = []Rule{
 // its two steps.
 func (p *Plan) Check() error {
 	for _, r := range Rules {
-		first := [...]int{Parent: -1, Keeper: -1, Joiner: -1, Init: -1, Command: -1} // of After, by actor
+		first := [...]int{Parent: -1, Keeper: -1, Joiner: -1, Init: -1, Command: -1, Driver: -1, Forwarder: -1} // of After, by actor
 		for i, e := range p.Entries {
 			if r.Actor != AnyActor && e.Actor != r.Actor {
 				continue

@@ -7,11 +7,13 @@ type Actor uint8
 
 // The actors of a start, in the order in which they come to life.
 const (
-	Parent  Actor = iota // the launcher: the caller's ids, the host's namespaces
-	Keeper               // the parent of a detached container's init, on the host
-	Joiner               // enters the namespaces of another container and starts init in them
-	Init                 // pid 1 of the container, until it executes the static init
-	Command              // the process that becomes COMMAND
+	Parent    Actor = iota // the launcher: the caller's ids, the host's namespaces
+	Keeper                 // the parent of a detached container's init, on the host
+	Joiner                 // enters the namespaces of another container and starts init in them
+	Init                   // pid 1 of the container, until it executes the static init
+	Command                // the process that becomes COMMAND
+	Driver                 // carries what leaves the container, beside it on the host
+	Forwarder              // carries what comes to published ports, in the container\'s net namespace
 )
 
 // String returns the actor's name as the printed plan shows it.
@@ -27,6 +29,10 @@ func (a Actor) String() string {
 		return "init"
 	case Command:
 		return "command"
+	case Driver:
+		return "driver"
+	case Forwarder:
+		return "forwarder"
 	case AnyActor:
 		return "any"
 	}

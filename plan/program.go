@@ -17,6 +17,7 @@ type program struct {
 	peer    int      // its end of the socket between init and command
 	command *program // what StartCommand starts
 
+	forwards    bool     // it is the forwarder, not the driver
 	joiner      *program // what StartJoiner starts, of the keeper
 	joining     bool     // it is the joiner: init is to be no child of its own
 	init        *program // of the keeper and of the joiner: what StartInit starts
@@ -34,7 +35,8 @@ type wiring struct {
 	toInit   int    // the command's end
 	sigmask  uint64 // address of the caller's signal mask
 	detach   keep   // of a detached container
-	apart    int    // memfd of the interpreter, for OwnMemory; else -1
+	network  network
+	apart    int // memfd of the interpreter, for OwnMemory; else -1
 	pidfds   map[string]int
 }
 
@@ -57,6 +59,10 @@ type shared struct {
 	pty     uint64 // fd, of the command: slave of its terminal
 	command uint64 // pid of the command, as init sees it
 	init    uint64 // pid of init, as its keeper sees it
+	netns   uint64 // fd of the container's net namespace, once the launcher has it
+	userns  uint64 // fd of its user namespace, for a helper
+	pidfd   uint64 // fd of its init, for a helper
+	link    uint64 // address of the request of ConfigureLink
 	group   uint64 // address of the room for the path of the control group
 }
 
@@ -202,3 +208,12 @@ func (p *program) newMachine() *machine {
 
 // end returns the first op of the finished program.
 func (p *program) end() *op { return &p.ops[:1][0] }
+
+// next returns where the op that is added next will be.
+func (p *program) next() *op {
+	if len(p.ops) == cap(p.ops) {
+		p.a.full = true
+		return &p.ops[0]
+	}
+	return &p.ops[:len(p.ops)+1][len(p.ops)]
+}

@@ -36,7 +36,8 @@ type fdMessage struct {
 	fd      uint64 // the result of a call, of which the kernel reads 4 bytes
 }
 
-func (s OpenTerminal) lower(p *program) {
+// fdMessage makes the message of this step to the launcher; the fd is put in later.
+func (p *program) fdMessage() *fdMessage {
 	m := (*fdMessage)(p.a.alloc(int(unsafe.Sizeof(fdMessage{}))))
 	m.payload = [2]int32{p.step, 0}
 	m.iov.Base = (*byte)(unsafe.Pointer(&m.payload))
@@ -47,6 +48,11 @@ func (s OpenTerminal) lower(p *program) {
 	m.msg.Control = (*byte)(unsafe.Pointer(&m.control))
 	m.msg.SetControllen(unix.CmsgSpace(4))
 
+	return m
+}
+
+func (s OpenTerminal) lower(p *program) {
+	m := p.fdMessage()
 	size := (*unix.Winsize)(p.a.alloc(int(unsafe.Sizeof(unix.Winsize{}))))
 	size.Row, size.Col = s.Rows, s.Cols
 

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -222,32 +221,6 @@ func (f *flags) namespaces(w *words) error {
 func validHostname(s string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-."
 	return strings.Trim(strings.ToLower(s), letters) == "" && s[0] != '-' && s[0] != '.'
-}
-
-func (f *flags) network(*words) error {
-	s := &f.spec
-	if s.Net == "private" {
-		s.Net = launch.NetAuto
-	}
-	switch {
-	case slices.Contains([]string{"pasta", "slirp4netns", "veth"}, s.Net):
-		return fmt.Errorf("--net %s: not supported yet (expected auto, none or host)", s.Net)
-	}
-	if err := oneOfOrContainer("net", s.Net, launch.NetAuto, launch.NetNone, launch.NetHost, "container:NAME"); err != nil {
-		return err
-	}
-	for _, d := range s.DNS {
-		if _, err := netip.ParseAddr(d); err != nil {
-			return fmt.Errorf("--dns %q: expected an IP address", d)
-		}
-	}
-	for _, h := range s.AddHost {
-		name, ip, _ := strings.Cut(h, ":")
-		if _, err := netip.ParseAddr(strings.Trim(ip, "[]")); err != nil || name == "" || strings.ContainsAny(name, " \t\n#") {
-			return fmt.Errorf("--add-host %q: expected NAME:ADDRESS", h)
-		}
-	}
-	return nil
 }
 
 // capabilities checks the names: which of them the kernel knows is for later.

@@ -46,7 +46,13 @@ Namespaces:
   -h, --hostname NAME  (the base name of ROOTFS)
 
 Network:
-  --net, --network auto|none|host|container:NAME
+  --net, --network auto|none|host|pasta|slirp4netns|veth|container:NAME
+                       auto: pasta, else slirp4netns, else none with a note
+  -p, --publish [HOSTIP:]HOSTPORT:PORT[/udp]
+                       ranges like 8000-8010:80-90; HOSTPORT 0 for a free one
+  --mtu BYTES          of the container's link
+  --veth-host ADDRESS/N, --veth-ip ADDRESS/N, --veth-bridge NAME
+                       for --net=veth; what is not given comes from the policy
   --dns ADDRESS, --add-host NAME:ADDRESS
 
 Privilege:

@@ -19,7 +19,8 @@ type words struct {
 	uidmap, gidmap, groups            []string
 	pid, ipc, uts, cgroupns, hostname string
 	net                               string
-	dns, hosts                        []string
+	dns, hosts, publish               []string
+	mtu, vethHost, vethIP, vethBridge string
 	capAdd, capDrop, security         []string
 	env, envFiles                     []string
 	envHost                           bool
@@ -79,8 +80,14 @@ var options = [...]option{
 
 	{"net", "", "", func(w *words) pflag.Value { return (*text)(&w.net) }},
 	{"network", "", "", func(w *words) pflag.Value { return (*text)(&w.net) }},
+	{"publish", "p", "", func(w *words) pflag.Value { return (*list)(&w.publish) }},
 	{"dns", "", "", func(w *words) pflag.Value { return (*list)(&w.dns) }},
 	{"add-host", "", "", func(w *words) pflag.Value { return (*list)(&w.hosts) }},
+
+	{"mtu", "", "", func(w *words) pflag.Value { return (*text)(&w.mtu) }},
+	{"veth-host", "", "", func(w *words) pflag.Value { return (*text)(&w.vethHost) }},
+	{"veth-ip", "", "", func(w *words) pflag.Value { return (*text)(&w.vethIP) }},
+	{"veth-bridge", "", "", func(w *words) pflag.Value { return (*text)(&w.vethBridge) }},
 
 	{"cap-add", "", "", func(w *words) pflag.Value { return (*commaList)(&w.capAdd) }},
 	{"cap-drop", "", "", func(w *words) pflag.Value { return (*commaList)(&w.capDrop) }},

@@ -108,7 +108,7 @@ func config(name string, f *flags, host *launch.Host, c *launch.Container) *cont
 			Ambient: container.CapSet(c.Sets.Ambient),
 		},
 		Seccomp: s.Seccomp, NoNewPrivs: !s.NewPrivs,
-		Network: container.Network{Mode: s.Net, Ports: []string{}, DNS: s.DNS}, Fallbacks: c.Notes,
+		Network: networkOf(s, c), Fallbacks: c.Notes,
 		Limits: limitsOf(s, c),
 		Exec: container.Exec{
 			UID: c.User.UID, GID: c.User.GID, Groups: c.User.Groups, User: f.user,
@@ -136,6 +136,23 @@ func config(name string, f *flags, host *launch.Host, c *launch.Container) *cont
 		text.Share["user"] = launch.OfContainer + names[0]
 	}
 	return text
+}
+
+func networkOf(s *launch.Spec, c *launch.Container) container.Network {
+	n := container.Network{Mode: s.Net, Ports: c.Ports, DNS: s.DNS}
+	switch c.Network.Kind {
+	case launch.NetPasta, launch.NetSlirp:
+		n.Driver = c.Network.Kind
+	case launch.NetVeth:
+		n.Driver = "rl-veth"
+	}
+	if c.Network.Address.IsValid() {
+		n.Address = c.Network.Address.String()
+	}
+	if n.Ports == nil {
+		n.Ports = []string{}
+	}
+	return n
 }
 
 func execOf(p *plan.Plan) (exec plan.Exec) {

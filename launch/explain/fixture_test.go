@@ -19,6 +19,7 @@ func full(name string) *launch.Start {
 	cmd := func(s plan.Step) { pl.Add(plan.Command, s, "") }
 	ids := []plan.Extent{{Inside: 0, Outside: 100000, Count: 1000}, {Inside: 1000, Outside: 1000, Count: 1}}
 
+	parent(plan.BindPorts{Ports: []string{"8080:80/tcp"}}, "")
 	parent(plan.ShareTree{Path: "/home/alice/tree" + name}, "")
 	parent(plan.PrepareLayers{Dir: "/home/alice/kept", Mode: 0o755, About: "rootfs" + name}, "")
 	parent(plan.StartKeeper{}, "it outlives rl-run")
@@ -51,7 +52,16 @@ func full(name string) *launch.Start {
 	cmd(plan.DieWithParent{})
 	cmd(plan.Unshare{Flags: unix.CLONE_NEWNET})
 	cmd(plan.LoopbackUp{})
+	cmd(plan.SetNetSysctl{Name: "ipv4/ping_group_range", Value: "0 1000"})
+	cmd(plan.SendNetNS{})
 	cmd(plan.LetGo{Whom: plan.Init})
+	parent(plan.StartHelper{Which: plan.Driver}, "")
+	pl.Add(plan.Driver, plan.JoinContainer{}, "")
+	pl.Add(plan.Driver, plan.NewPIDNamespace{}, "")
+	pl.Add(plan.Driver, plan.ExecGuard{Argv: []string{"/usr/bin/pasta", "--foreground", "-I", name}}, "")
+	parent(plan.StartHelper{Which: plan.Forwarder}, "")
+	pl.Add(plan.Forwarder, plan.JoinContainer{Net: true}, "")
+	parent(plan.MakeVeth{Helper: "/usr/libexec/rl-run/rl-veth", Args: []string{"ip=192.168.47.12/24"}}, "")
 	cmd(plan.NewSession{})
 	cmd(plan.SetUmask{Mask: 0o022})
 	cmd(plan.NewKeyring{})
@@ -82,6 +92,8 @@ func full(name string) *launch.Start {
 	in(plan.OpenNull{})
 	in(plan.Mask{Path: "/proc/keys"})
 	in(plan.Mask{Path: "/sys/firmware", Dir: true})
+	parent(plan.AwaitNetwork{}, "")
+	in(plan.ConfigureLink{From: "rlv0", To: "eth0"})
 	in(plan.ReadOnlyRoot{})
 	in(plan.PivotRoot{})
 	in(plan.HideMemory{})

@@ -154,7 +154,7 @@ func lookLoopback() (connected int, err error) {
 
 func TestLoopback(t *testing.T) {
 	begin(t)
-	for _, option := range []string{"--net=auto", "--net=none"} {
+	for _, option := range []string{"--net=none", "--network=none"} {
 		want(t, "owner of lo's mtu", inside(t, "stat -c %u:%g /sys/class/net/lo/mtu", option), "0:0")
 		want(t, "interfaces", inside(t, "ls /sys/class/net", option), "lo")
 		if got := probed[int](t, "loopback", []string{option}); got != 2 {

@@ -36,7 +36,7 @@ func TestNested(t *testing.T) {
 func TestNestedUnderMaskedProc(t *testing.T) {
 	begin(t)
 	r := nested(t, nil, nil, "id -u; hostname; cat /proc/self/comm; cat /proc/keys; echo end; ls /sys/class/net")
-	want(t, "output", r.OK(t), "0\ninner\ncat\nend\nlo")
+	want(t, "output", r.OK(t), "0\ninner\ncat\nend\neth0\nlo")
 	holds(t, "stderr", r.Stderr, "rl-run: note: ", "/proc is masked")
 	if n := strings.Count(r.Stderr, "/proc is masked"); n != 1 {
 		t.Errorf("%d notes of it: %q", n, r.Stderr)

@@ -95,7 +95,10 @@ shift
 exec "$@" 3<&- 4>&-'
 
 prepare() {
-	# step 1 parent: share /home/alice/tree/x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n with other containers
+	# step 1 parent: bind on the host: 8080:80/tcp
+	# left out: the script has lo alone
+
+	# step 2 parent: share /home/alice/tree/x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n with other containers
 	# (the lock goes with the end of this script)
 	if [ -r '/home/alice/tree/x'\''y
 $(touch /tmp/z)	[31m\ÿ -n' ]; then
@@ -104,7 +107,7 @@ $(touch /tmp/z)	[31m\ÿ -n'
 		flock --shared 8
 	fi
 
-	# step 2 parent: prepare layers in /home/alice/kept
+	# step 3 parent: prepare layers in /home/alice/kept
 	[ -d /home/alice/kept ] || mkdir -m 0700 -- /home/alice/kept
 	[ -e /home/alice/kept/rl-run.layers ] || [ -z "$(ls -A -- /home/alice/kept)" ] ||
 		die 'use /home/alice/kept: the directory is not empty and holds no layer of rl-run'
@@ -119,51 +122,51 @@ $(touch /tmp/z)	[31m\ÿ -n' ] ||
 	[ -d /home/alice/kept/upper ] || mkdir -m 0755 -- /home/alice/kept/upper
 	[ -d /home/alice/kept/work ] || mkdir -m 0700 -- /home/alice/kept/work
 
-	# step 3 parent: start the keeper
+	# step 4 parent: start the keeper
 	# (it outlives rl-run)
 	# left out: the script stays in the foreground
 }
 
 start() {
-	# step 4 keeper: start the joiner
+	# step 5 keeper: start the joiner
 	# (nsenter is the joiner)
 
-	# step 5 joiner: die with the parent
+	# step 6 joiner: die with the parent
 	# left out: nsenter does as it does
 
-	# step 6 parent: enter the control group /user.slice/x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 7 parent: enter the control group /user.slice/x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	# left out: the script does not look for a control group
 
-	# step 7 joiner: leave the launcher's memory
+	# step 8 joiner: leave the launcher's memory
 	# (nsenter is the joiner)
 
-	# step 8 joiner: hide the launcher's memory
+	# step 9 joiner: hide the launcher's memory
 	# left out: nsenter does as it does
 
-	# step 9 joiner: join user, mnt of web
+	# step 10 joiner: join user, mnt of web
 	set -- nsenter --target 4711 --preserve-credentials --user --mount --
 
-	# step 10 joiner: start init in new namespaces: user, pid
+	# step 11 joiner: start init in new namespaces: user, pid
 	# (the user namespace comes first)
 	set -- "$@" unshare --fork --keep-caps --user --pid
 
-	# step 11 keeper: wait for parent
+	# step 12 keeper: wait for parent
 	# left out: the script stays in the foreground
 
-	# step 12 keeper: exec keeper, log 1048576 bytes, and the control group
+	# step 13 keeper: exec keeper, log 1048576 bytes, and the control group
 	# left out: the script stays in the foreground
 
-	# step 13 init: die with the parent
+	# step 14 init: die with the parent
 	set -- "$@" --kill-child
-	setpriv --pdeathsig KILL -- "$@" -- /bin/sh "$self" from_16 "$dir" 4>"$dir/up" 3<"$dir/down"
+	setpriv --pdeathsig KILL -- "$@" -- /bin/sh "$self" from_17 "$dir" 4>"$dir/up" 3<"$dir/down"
 }
 
 map() {
-	# step 14 parent: map ids: users 0:100000:1000,1000:1000:1, groups 0:100000:1000,1000:1000:1 (helpers)
+	# step 15 parent: map ids: users 0:100000:1000,1000:1000:1, groups 0:100000:1000,1000:1000:1 (helpers)
 	/usr/bin/newuidmap "$pid" 0 100000 1000 1000 1000 1
 	/usr/bin/newgidmap "$pid" 0 100000 1000 1000 1000 1
 
-	# step 15 parent: enter control group rl-run-box.scope: memory.max=52428800, memory.oom.group=1, cpu.max=50000 100000
+	# step 16 parent: enter control group rl-run-box.scope: memory.max=52428800, memory.oom.group=1, cpu.max=50000 100000
 	# (while init waits)
 	# left out: the limits. In a control group that is yours they would be
 	#   echo 52428800 >memory.max
@@ -172,199 +175,232 @@ map() {
 	#   echo "$pid" >cgroup.procs
 }
 
-from_16() {
+from_17() {
 	# The number that this process has outside, for those who map its ids.
 	read -r pid _ </proc/self/stat
 	echo "$pid" >&4
 	read -r _ <&3
 
-	# step 16 init: become 0:0, no groups
+	# step 17 init: become 0:0, no groups
 	# (uid 0 gets all capabilities at each exec: none need be inherited any more)
-	exec setpriv --inh-caps=-all --ambient-caps=-all --reuid 0 --regid 0 --clear-groups -- /bin/sh "$0" from_17 "$dir" "$@"
-}
-
-from_17() {
-	# step 17 init: die with the parent
-	exec setpriv --pdeathsig KILL -- /bin/sh "$0" from_18 "$dir" "$@"
+	exec setpriv --inh-caps=-all --ambient-caps=-all --reuid 0 --regid 0 --clear-groups -- /bin/sh "$0" from_18 "$dir" "$@"
 }
 
 from_18() {
-	# step 18 init: set umask 0000
+	# step 18 init: die with the parent
+	exec setpriv --pdeathsig KILL -- /bin/sh "$0" from_19 "$dir" "$@"
+}
+
+from_19() {
+	# step 19 init: set umask 0000
 	umask 0000
 
-	# step 19 init: unshare mnt, uts, ipc, cgroup
-	exec unshare --mount --uts --ipc --cgroup --propagation unchanged -- /bin/sh "$0" from_20 "$dir" "$@"
+	# step 20 init: unshare mnt, uts, ipc, cgroup
+	exec unshare --mount --uts --ipc --cgroup --propagation unchanged -- /bin/sh "$0" from_21 "$dir" "$@"
 }
 
-from_20() {
-	# step 20 init: become the reaper of orphans
+from_21() {
+	# step 21 init: become the reaper of orphans
 	# left out: there is no init to reap orphans
 
-	# step 21 init: start the command's process
+	# step 22 init: start the command's process
 	# (there is one process only: first it does the work of init, then that of the command)
-	from_35 "$@"
+	from_45 "$@"
 }
 
-from_22() {
-	# step 22 command: die with the parent
+from_23() {
+	# step 23 command: die with the parent
 	set -- "$@" --pdeathsig KILL
 
-	# step 23 command: unshare net
-	exec unshare --net -- /bin/sh "$0" from_24 "$dir" "$@"
+	# step 24 command: unshare net
+	exec unshare --net -- /bin/sh "$0" from_25 "$dir" "$@"
 }
 
-from_24() {
-	# step 24 command: set lo up
+from_25() {
+	# step 25 command: set lo up
 	ip link set lo up
 
-	# step 25 command: let init go on
+	# step 26 command: set net/ipv4/ping_group_range to 0 1000
+	# left out: the script has lo alone
+
+	# step 27 command: hand the net namespace to the launcher
+	# left out: the script has lo alone
+
+	# step 28 command: let init go on
 	# (nothing to do for one process)
-	from_48 "$@"
+
+	# step 29 parent: start the driver
+	# left out: the script has lo alone
+
+	# step 30 driver: join the container's user namespace
+	# left out: the script has lo alone
+
+	# step 31 driver: start process 1 of a new pid namespace
+	# left out: the script has lo alone
+
+	# step 32 driver: exec a guard of /usr/bin/pasta --foreground -I /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# left out: the script has lo alone
+
+	# step 33 parent: start the forwarder
+	# left out: the script has lo alone
+
+	# step 34 forwarder: join the container's user and net namespaces
+	# left out: the script has lo alone
+
+	# step 35 parent: make a veth pair by /usr/libexec/rl-run/rl-veth ip=192.168.47.12/24
+	# left out: the script has lo alone
+	from_58 "$@"
 }
 
-from_26() {
-	# step 26 command: start a session
-	exec setsid /bin/sh "$0" from_27 "$dir" "$@"
+from_36() {
+	# step 36 command: start a session
+	exec setsid /bin/sh "$0" from_37 "$dir" "$@"
 }
 
-from_27() {
-	# step 27 command: set umask 0022
+from_37() {
+	# step 37 command: set umask 0022
 	umask 0022
 
-	# step 28 command: join a new session keyring
+	# step 38 command: join a new session keyring
 	# left out where there is no keyctl(1), of keyutils, which says on stderr what it does
 	if command -v keyctl >/dev/null; then
-		exec keyctl session - /bin/sh "$0" from_29 "$dir" "$@"
+		exec keyctl session - /bin/sh "$0" from_39 "$dir" "$@"
 	fi
-	from_29 "$@"
+	from_39 "$@"
 }
 
-from_29() {
-	# step 29 command: connect stdin to /dev/null
+from_39() {
+	# step 39 command: connect stdin to /dev/null
 	exec </dev/null
 
-	# step 30 command: connect stdout and stderr to the keeper
+	# step 40 command: connect stdout and stderr to the keeper
 	# left out: the script stays in the foreground
 
-	# step 31 command: set limit nofile 1024:unlimited
+	# step 41 command: set limit nofile 1024:unlimited
 	prlimit --pid "$$" --nofile=1024:unlimited
 
-	# step 32 command: mark fds above 2 close-on-exec
+	# step 42 command: mark fds above 2 close-on-exec
 	# (those that a POSIX shell can name and that this script does not need itself)
 	exec 5>&- 6>&- 7>&- 8>&- 9>&-
 
-	# step 33 command: drop bounding set to 0x20000002001
+	# step 43 command: drop bounding set to 0x20000002001
 	set -- "$@" --bounding-set -all,+chown,+net_raw,+cap_41
 
-	# step 34 command: reset the signal mask
+	# step 44 command: reset the signal mask
 	# (a shell has changed nothing)
-	from_66 "$@"
+	from_78 "$@"
 }
 
-from_35() {
-	# step 35 init: set hostname box
+from_45() {
+	# step 45 init: set hostname box
 	hostname box
 
-	# step 36 init: make all mounts slave
+	# step 46 init: make all mounts slave
 	mount --make-rslave /
 
-	# step 37 init: mount the stage tmpfs of 1048576 bytes
+	# step 47 init: mount the stage tmpfs of 1048576 bytes
 	# (on a directory of its own, which this script can name)
 	mount -t tmpfs -o nosuid,nodev,mode=0755,size=1048576 tmpfs "$stage"
 
-	# step 38 init: make stage directory upper, mode 2755, owner 5:6
+	# step 48 init: make stage directory upper, mode 2755, owner 5:6
 	mkdir -m 2755 "$stage/upper"
 	chown 5:6 "$stage/upper"
 	chmod 2755 "$stage/upper"
 
-	# step 39 init: bind recursively read-only /home/alice/tree as lower
+	# step 49 init: bind recursively read-only /home/alice/tree as lower
 	mkdir -m 0700 "$stage/lower"
 	rbind /home/alice/tree "$stage/lower"
 	attributes "$stage/lower" ro
 
-	# step 40 init: mount overlay as root: lowerdir=lower,upperdir=upper,workdir=work,userxattr,volatile
+	# step 50 init: mount overlay as root: lowerdir=lower,upperdir=upper,workdir=work,userxattr,volatile
 	mkdir -m 0700 "$root"
 	(cd "$stage" && mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr,volatile overlay root)
 
-	# step 41 init: open the new root
+	# step 51 init: open the new root
 	# (it is $root, and inside finds the paths in it)
 
-	# step 42 init: make directory /tmp
+	# step 52 init: make directory /tmp
 	inside /
 	[ -e "$at/tmp" ] || [ -L "$at/tmp" ] || mkdir -m 1777 "$at/tmp"
 
-	# step 43 init: make file /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 53 init: make file /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	inside '/x'\''y
 $(touch /tmp'
 	[ -e "$at/"'z)	[31m\ÿ -n' ] || [ -L "$at/"'z)	[31m\ÿ -n' ] || (umask 0022 && : >"$at/"'z)	[31m\ÿ -n')
 
-	# step 44 init: mount proc on /proc (nosuid,nodev,noexec)
+	# step 54 init: mount proc on /proc (nosuid,nodev,noexec)
 	inside /proc
 	[ "$at" = "$root/proc" ] || die '/proc is a symbolic link'
 	mount -t proc -o nosuid,nodev,noexec proc "$at"
 
-	# step 45 init: bind /dev/null
+	# step 55 init: bind /dev/null
 	inside /dev
 	(umask 0022 && : >"$at/null")
 	mount --bind -- /dev/null "$at/null"
 
-	# step 46 init: link /dev/fd to -/self/fd
+	# step 56 init: link /dev/fd to -/self/fd
 	inside /dev
 	ln -sT -- -/self/fd "$at/fd"
 
-	# step 47 init: mount own /etc/hosts
+	# step 57 init: mount own /etc/hosts
 	(umask 0022 && printf %s '127.0.0.1	localhost
 /x'\''y
 $(touch /tmp/z)	[31m\ÿ -n' >"$stage/hosts")
 	inside /etc/hosts
 	mount --bind "$stage/hosts" "$at"
-	from_22 "$@"
+	from_23 "$@"
 }
 
-from_48() {
-	# step 48 init: wait for command
+from_58() {
+	# step 58 init: wait for command
 	# (nothing to do for one process)
 
-	# step 49 init: join the command's net namespace
+	# step 59 init: join the command's net namespace
 	# (nothing to do for one process)
 
-	# step 50 init: bind recursively /sys on /sys (ro,noexec,slave)
+	# step 60 init: bind recursively /sys on /sys (ro,noexec,slave)
 	inside /sys
 	rbind /sys "$at"
 	attributes "$at" ro,noexec
 	mount --make-rslave "$at"
 
-	# step 51 init: bind /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n on /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 61 init: bind /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n on /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	inside '/x'\''y
 $(touch /tmp/z)	[31m\ÿ -n'
 	mount --bind -- '/x'\''y
 $(touch /tmp/z)	[31m\ÿ -n' "$at"
 
-	# step 52 init: remount /proc/sys (ro)
+	# step 62 init: remount /proc/sys (ro)
 	inside /proc
 	if [ -e "$at/sys" ]; then
 		mount --rbind "$at/sys" "$at/sys"
 		attributes "$at/sys" ro
 	fi
 
-	# step 53 init: open /dev/null for the masks
+	# step 63 init: open /dev/null for the masks
 	[ "$(stat -c %t:%T /dev/null)" = 1:3 ] || die '/dev/null is another device'
 
-	# step 54 init: mask /proc/keys
+	# step 64 init: mask /proc/keys
 	inside /proc
 	[ ! -e "$at/keys" ] || mount --bind /dev/null "$at/keys"
 
-	# step 55 init: mask /sys/firmware
+	# step 65 init: mask /sys/firmware
 	inside /sys
 	[ ! -d "$at/firmware" ] || mount -t tmpfs -o ro,nosuid,nodev,noexec,size=0,nr_inodes=1,mode=0555 tmpfs "$at/firmware"
 
-	# step 56 init: make the new root read-only
+	# step 66 parent: wait for the network
+	# left out: the script has lo alone
+
+	# step 67 init: set link rlv0 up as eth0
+	# left out: the script has lo alone
+
+	# step 68 init: make the new root read-only
 	mount -o remount,bind,ro "$root"
-	from_58 "$@"
+	from_70 "$@"
 }
 
 pivot() {
-	# step 57 init: pivot into the new root, detach the old one
+	# step 69 init: pivot into the new root, detach the old one
 	# From outside, because in the new root there is no program of the host to go on with:
 	# the process inside has its last one loaded already, and the pivot moves its root too.
 	# The second nsenter keeps the host's tree as its own root.
@@ -372,78 +408,78 @@ pivot() {
 	nsenter --target "$pid" --user --mount --root=/ --wd="/proc/$pid/root" -- umount --lazy --no-canonicalize .
 }
 
-from_58() {
-	# step 58 init: hide the launcher's memory
+from_70() {
+	# step 70 init: hide the launcher's memory
 	# left out: the command takes the place of init
 
-	# step 59 init: let command go on
+	# step 71 init: let command go on
 	# (nothing to do for one process)
-	from_60 "$@"
+	from_72 "$@"
 }
 
-from_60() {
-	# step 60 init: drop bounding set to 0x1
+from_72() {
+	# step 72 init: drop bounding set to 0x1
 	# left out: the command takes the place of init
 
-	# step 61 init: become 1000:1000, no groups
+	# step 73 init: become 1000:1000, no groups
 	# left out: the command takes the place of init
 
-	# step 62 init: set capabilities: effective 0x0, permitted 0x0, inheritable 0x0
+	# step 74 init: set capabilities: effective 0x0, permitted 0x0, inheritable 0x0
 	# left out: the command takes the place of init
 
-	# step 63 init: set no_new_privs
+	# step 75 init: set no_new_privs
 	# left out: the command takes the place of init
 
-	# step 64 init: exec init
+	# step 76 init: exec init
 	# left out: the command takes the place of init
 
-	# step 65 init: leave the command alone
+	# step 77 init: leave the command alone
 	# left out: the command takes the place of init
-	from_26 "$@"
+	from_36 "$@"
 }
 
-from_66() {
-	# step 66 command: wait for init
+from_78() {
+	# step 78 command: wait for init
 	# (nothing to do for one process)
 
-	# step 67 command: outlive the parent
+	# step 79 command: outlive the parent
 	# left out: the script stays in the foreground
 
-	# step 68 command: keep capabilities over the change of ids
+	# step 80 command: keep capabilities over the change of ids
 	# (setpriv does so by itself)
 
-	# step 69 command: become 1000:1000, groups 5 29
+	# step 81 command: become 1000:1000, groups 5 29
 	set -- "$@" --reuid 1000 --regid 1000 --groups 5,29
 
-	# step 70 command: die with the parent
+	# step 82 command: die with the parent
 	# (as said before: setpriv does so after all else)
 
-	# step 71 command: open a terminal of 24 rows and 80 columns
+	# step 83 command: open a terminal of 24 rows and 80 columns
 	# left out: the command keeps the terminal of this script
 
-	# step 72 command: take the terminal
+	# step 84 command: take the terminal
 	# left out: the command keeps the terminal of this script
 
-	# step 73 command: enter /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 85 command: enter /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	# (the last shell enters it, in the new root)
 	into='/x'\''y
 $(touch /tmp/z)	[31m\ÿ -n'
 
-	# step 74 command: set capabilities: effective 0x2000, permitted 0x2000, inheritable 0x2000
+	# step 86 command: set capabilities: effective 0x2000, permitted 0x2000, inheritable 0x2000
 	# (effective and permitted follow from the exec: for uid 0 all that the bounding set has,
 	# for others what the ambient set has)
 	set -- "$@" --inh-caps -all,+net_raw
 
-	# step 75 command: raise ambient set 0x2000
+	# step 87 command: raise ambient set 0x2000
 	set -- "$@" --ambient-caps -all,+net_raw
 
-	# step 76 command: set no_new_privs
+	# step 88 command: set no_new_privs
 	set -- "$@" --no-new-privs
 
-	# step 77 command: load seccomp filter default (3 instructions)
+	# step 89 command: load seccomp filter default (3 instructions)
 	# left out: no tool of util-linux 2.38 loads a filter
 
-	# step 78 command: exec ls -l /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 90 command: exec ls -l /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	# left out: the variable not.a.name, which a shell does not hand on
 	# left out: the variable dir, which this script uses itself
 	# From the environment of this script, since they may be secrets: TOKEN EMPTY
@@ -463,20 +499,20 @@ cleanup() {
 	rm "$dir/up" "$dir/down"
 	rmdir "$dir/stage" "$dir"
 
-	# step 79 parent: remove the mount point /tmp if empty
+	# step 91 parent: remove the mount point /tmp if empty
 	# (after the end)
 	root=/home/alice/tree
 	inside /
 	[ -L "$at/tmp" ] || { flock --exclusive --nonblock 8 && rmdir -- "$at/tmp" 2>/dev/null; }
 
-	# step 80 parent: remove the mount point /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n if empty
+	# step 92 parent: remove the mount point /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n if empty
 	# (after the end)
 	root=/home/alice/tree
 	inside '/x'\''y
 $(touch /tmp'
 	[ -L "$at/"'z)	[31m\ÿ -n' ] || [ ! -f "$at/"'z)	[31m\ÿ -n' ] || [ -s "$at/"'z)	[31m\ÿ -n' ] || { flock --exclusive --nonblock 8 && rm -f -- "$at/"'z)	[31m\ÿ -n'; }
 
-	# step 81 parent: remove /var/tmp/rl-run-1000-42
+	# step 93 parent: remove /var/tmp/rl-run-1000-42
 	# (after the end)
 	# (its files have ids of the container's map: the user namespace was kept for that)
 	nsenter --user=/proc/self/fd/6 -- rm -rf -- /var/tmp/rl-run-1000-42 || rm -rf -- /var/tmp/rl-run-1000-42

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/rl-run/rl-run/launch"
+	"github.com/rl-run/rl-run/net/port"
+	"github.com/rl-run/rl-run/net/usernet"
+)
+
+// netModes are the words of --net beside names.
+var netModes = [...]string{launch.NetAuto, launch.NetNone, launch.NetHost, launch.NetPasta, launch.NetSlirp, launch.NetVeth}
+
+func (f *flags) network(w *words) (err error) {
+	s := &f.spec
+	if s.Net == "private" {
+		s.Net = launch.NetAuto
+	}
+	if err := oneOfOrContainer("net", s.Net, append(netModes[:], "container:NAME")...); err != nil {
+		return err
+	}
+	if s.Publish, err = port.Parse(w.publish); err != nil {
+		return err
+	}
+	for _, d := range s.DNS {
+		if _, err := netip.ParseAddr(d); err != nil {
+			return fmt.Errorf("--dns %q: expected an IP address", d)
+		}
+	}
+	for _, h := range s.AddHost {
+		name, ip, _ := strings.Cut(h, ":")
+		if _, err := netip.ParseAddr(strings.Trim(ip, "[]")); err != nil || name == "" || strings.ContainsAny(name, " \t\n#") {
+			return fmt.Errorf("--add-host %q: expected NAME:ADDRESS", h)
+		}
+	}
+	if w.mtu != "" {
+		s.MTU, err = strconv.Atoi(w.mtu)
+		if err != nil || s.MTU < usernet.MinMTU || s.MTU > maxMTU {
+			return fmt.Errorf("--mtu %q: expected a number of bytes from %d to %d", w.mtu, usernet.MinMTU, maxMTU)
+		}
+	}
+	return f.veth(w)
+}
+
+// maxMTU is the largest that all modes can have.
+const maxMTU = 65520
+
+func (f *flags) veth(w *words) (err error) {
+	r := &f.spec.Veth
+	for _, o := range [...]struct {
+		flag, value string
+		to          *netip.Prefix
+	}{{"--veth-host", w.vethHost, &r.Host}, {"--veth-ip", w.vethIP, &r.IP}} {
+		if o.value == "" {
+			continue
+		}
+		if *o.to, err = netip.ParsePrefix(o.value); err != nil || !o.to.Addr().Is4() {
+			return fmt.Errorf("%s %q: expected an IPv4 address with its length, as 192.168.47.12/24", o.flag, o.value)
+		}
+	}
+	if r.Bridge = w.vethBridge; r.Bridge != "" && !usernet.IsInterface(r.Bridge) {
+		return fmt.Errorf("--veth-bridge %q: expected the name of a network interface", r.Bridge)
+	}
+	if f.spec.Net != launch.NetVeth && (w.vethHost != "" || w.vethIP != "" || w.vethBridge != "") {
+		return fmt.Errorf("--veth-host, --veth-ip, --veth-bridge: they go with --net=veth, not --net=%s", f.spec.Net)
+	}
+	if r.Bridge != "" && r.Host.IsValid() {
+		return fmt.Errorf("--veth-host %s: with --veth-bridge the host has the bridge's own address", r.Host)
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/rl-run/rl-run/net/port"
+	"github.com/rl-run/rl-run/net/usermode"
+	"github.com/rl-run/rl-run/net/usernet"
+	"github.com/rl-run/rl-run/plan"
+)
+
+// inner is the name of the container's link to the outside.
+const inner = "eth0"
+
+// network chooses what connects the container.
+func (c *compiler) network() (err error) {
+	s := c.spec
+	if len(s.Publish) > 0 {
+		switch {
+		case !c.ownNet():
+			return fmt.Errorf("-p %s: a shared net namespace has the ports of who shares it", s.Publish[0])
+		case c.host.Netd == "":
+			return hinted(fmt.Errorf("-p %s: rl-netd is not there, which forwards ports", s.Publish[0]),
+				"make install puts it beside rl-run")
+		}
+	}
+	switch s.Net {
+	case NetAuto, NetPasta, NetSlirp:
+		return c.chooseDriver()
+	case NetVeth:
+		if c.host.VethErr != nil {
+			return hinted(fmt.Errorf("--net=veth: %w", c.host.VethErr), c.host.VethHint)
+		}
+		c.Network.Kind = s.Net
+		if s.Veth.IP.IsValid() {
+			c.Network.Address = s.Veth.IP
+		}
+	}
+	return nil
+}
+
+// drivers are the user-mode ones by their words.
+var drivers = map[string]usermode.Kind{NetAuto: usermode.Auto, NetPasta: usermode.Pasta, NetSlirp: usermode.Slirp4netns}
+
+func (c *compiler) chooseDriver() error {
+	d, notes, err := usermode.Choose(c.host.Usermode, usermode.Request{
+		Kind: drivers[c.spec.Net], Interface: inner, MTU: c.spec.MTU, Without: c.host.Without,
+	})
+	var e *usermode.Error
+	if errors.As(err, &e) {
+		return hinted(fmt.Errorf("--net=%s: %w", c.spec.Net, err), e.Hint)
+	} else if err != nil {
+		return err
+	}
+	c.Notes = append(c.Notes, notes...)
+	c.driver = d
+	c.Network = Network{Kind: d.Kind.String()}
+	if d.Kind != usermode.None && d.Address.IsValid() {
+		c.Network.Address = netip.PrefixFrom(d.Address, d.Subnet.Bits())
+	}
+	return nil
+}
+
+// Network is what connects a container, as far as the plan knows it.
+type Network struct {
+	Kind    string       // none, host, pasta, slirp4netns, veth
+	Address netip.Prefix // the container's; zero where it is chosen later
+}
+
+func (c *compiler) hasDriver() bool {
+	return c.driver.Kind != usermode.None && c.driver.Kind != usermode.Auto
+}
+func (c *compiler) hasVeth() bool   { return c.spec.Net == NetVeth }
+func (c *compiler) connected() bool { return c.hasDriver() || c.hasVeth() || len(c.spec.Publish) > 0 }
+
+// ports are bound first of all.
+func (c *compiler) ports() error {
+	if len(c.spec.Publish) == 0 {
+		return nil
+	}
+	var list []string
+	for _, p := range c.spec.Publish {
+		list = append(list, p.String())
+	}
+	c.parent(plan.BindPorts{Ports: list}, "a busy port is an error before anything is started")
+	return nil
+}
+
+// handOver is what command or init does with the net namespace that it has just made.
+func (c *compiler) handOver(who plan.Actor) {
+	if !c.connected() {
+		return
+	}
+	if c.hasDriver() || c.hasVeth() {
+		if high, ok := c.highestGID(); ok {
+			c.Plan.Add(who, plan.SetNetSysctl{Name: "ipv4/ping_group_range", Value: fmt.Sprintf("0 %d", high)}, "ping needs no capability")
+		}
+		c.Plan.Add(who, plan.SetNetSysctl{Name: "ipv4/ip_unprivileged_port_start", Value: "0"}, "the ports are the container's own")
+	}
+	c.Plan.Add(who, plan.SendNetNS{}, "")
+}
+
+func (c *compiler) startHelpers() {
+	const apart, own = "the container has no path to it", "its end ends the helper, whoever ends it"
+	if c.hasDriver() {
+		c.parent(plan.StartHelper{Which: plan.Driver}, "it takes longest: beside all that follows")
+		c.Plan.Add(plan.Driver, plan.JoinContainer{}, "which owns the net namespace")
+		c.Plan.Add(plan.Driver, plan.NewPIDNamespace{}, own)
+		c.Plan.Add(plan.Driver, plan.ExecGuard{Argv: c.driver.Argv()}, apart)
+	}
+	if len(c.spec.Publish) > 0 {
+		c.parent(plan.StartHelper{Which: plan.Forwarder}, "")
+		c.Plan.Add(plan.Forwarder, plan.JoinContainer{Net: true}, "from there it reaches the container's loopback")
+		c.Plan.Add(plan.Forwarder, plan.NewPIDNamespace{}, own)
+		c.Plan.Add(plan.Forwarder, plan.ExecGuard{Argv: []string{c.host.Netd, "forward"}}, apart)
+	}
+	if c.hasVeth() {
+		r := c.spec.Veth
+		r.Name, r.MTU = vethName(c.spec.Name), c.spec.MTU
+		c.parent(plan.MakeVeth{Helper: c.host.Veth.Path, LXC: c.host.Veth.LXC, Args: r.Args()}, "a link of the host takes a privilege of the host")
+	}
+}
+
+// vethName is the container's name where the alias of a link may have it.
+func vethName(name string) string {
+	if usernet.IsName(name) {
+		return name
+	}
+	return ""
+}
+
+// connect waits for what was started for the network.
+func (c *compiler) connect() error {
+	if !c.connected() {
+		return nil
+	}
+	c.parent(plan.AwaitNetwork{}, "the command starts with its network")
+	if c.hasVeth() {
+		c.inInit(plan.ConfigureLink{From: usernet.Inner, To: inner}, "from inside, where the privilege for it is")
+	}
+	return nil
+}
+
+// highestGID is the last group of the container that a range of groups can end with.
+func (c *compiler) highestGID() (high uint32, ok bool) {
+	if _, ok := c.IDs.Maps.HostGID(0); !ok {
+		return 0, false
+	}
+	for _, e := range c.IDs.Maps.GID {
+		high = max(high, e.Inside+min(e.Count-1, 1<<31-1-e.Inside))
+	}
+	return high, true
+}
+
+// hostAddresses are those at which the container reaches the host.
+func (c *compiler) hostAddresses() []netip.Addr {
+	switch {
+	case c.hasDriver():
+		return c.driver.Hosts()
+	case c.hasVeth() && c.spec.Veth.Host.IsValid():
+		return []netip.Addr{c.spec.Veth.Host.Addr()}
+	}
+	return nil
+}
+
+// probeNetwork finds out what the network of a Spec needs.
+func (h *Host) probeNetwork(s *Spec, executable string) {
+	beside := filepath.Dir(executable)
+	if len(s.Publish) > 0 {
+		h.Netd = findNetd(beside)
+	}
+	switch s.Net {
+	case NetAuto, NetPasta, NetSlirp:
+		h.Usermode = usermode.Probe(h.Path)
+	case NetVeth:
+		h.findVeth(s, beside)
+	}
+}
+
+// publishes are the values of -p, one for each port.
+func publishes(list []port.Bound) []string {
+	var out []string
+	for _, b := range list {
+		out = append(out, b.String())
+	}
+	return out
+}

@@ -1,0 +1,201 @@
+package usermode
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Driver is a program that carries what leaves a net namespace with sockets of the host. [Choose] makes one.
+type Driver struct {
+	// Kind is None, Pasta or Slirp4netns. With None all other fields are empty.
+	Kind Kind
+	// Path is the program's absolute path.
+	Path string
+	// Interface is the name of the tap device, and MTU its MTU in bytes.
+	Interface string
+	MTU       int
+	// Subnet is the tap device's IPv4 subnet. Address, Gateway and DNS are in it. Address is not valid where the host
+	// has IPv6 alone.
+	Subnet                netip.Prefix
+	Address, Gateway, DNS netip.Addr
+	// Address6, Gateway6 and DNS6 are the same of IPv6, in a /64, and not valid where the host has none. slirp4netns
+	// announces its prefix, and the kernel makes an address: Address6 is not valid there.
+	Address6, Gateway6, DNS6 netip.Addr
+
+	isNew              bool
+	resolver           Resolver
+	outward4, outward6 netip.Addr
+}
+
+// The descriptors that a driver is started with. [Namespace] is the net namespace, open for reading. [Ready] is the write
+// end of a pipe: a byte arrives there when the tap device has its addresses and routes, or its end when the driver
+// ended before. [Messages] takes what it has to say; /dev/null will do. There shall be no others.
+const (
+	Namespace = 0
+	Ready     = 1
+	Messages  = 2
+)
+
+const (
+	namespacePath = "/proc/self/fd/0"
+	readyPath     = "/proc/self/fd/1"
+)
+
+// pasta's IPv6 subnet; that of slirp4netns is fixed.
+var (
+	prefix6      = netip.AddrFrom16([16]byte{0xfd, 'r', 'l', '-', 'r', 'u', 'n'})
+	slirpPrefix6 = netip.AddrFrom16([16]byte{0xfd})
+)
+
+// families sets the addresses of those families of IP that the host has: an address without a way out would make
+// programs wait for it.
+func (d *Driver) families(dns bool) {
+	prefix := prefix6
+	if d.Kind == Slirp4netns {
+		prefix = slirpPrefix6
+	}
+	server4, has4 := d.resolver.first(false)
+	server6, has6 := d.resolver.first(true)
+	// Without any route, the first is as good as none, and slirp4netns has no switch for IPv6 alone.
+	with4 := d.outward4.IsValid() || !d.outward6.IsValid() || d.Kind == Slirp4netns
+	// A server that is reached over IPv6 on the host alone, like one at ::1, still needs it inside.
+	with6 := d.outward6.IsValid() || dns && !has4 && server6.IsLoopback()
+	if dns && !with4 && !has6 && server4.IsLoopback() {
+		with4 = true
+	}
+	if with4 {
+		d.Address, d.Gateway = offset(d.Subnet.Masked().Addr(), 100), offset(d.Subnet.Masked().Addr(), 2)
+		if dns && (has4 || d.Kind == Slirp4netns && !has6) {
+			d.DNS = offset(d.Subnet.Masked().Addr(), 3)
+		}
+	}
+	if with6 {
+		d.Gateway6 = offset(prefix, 2)
+		if d.Kind != Slirp4netns {
+			d.Address6 = offset(prefix, 100)
+		}
+		if dns && has6 {
+			d.DNS6 = offset(prefix, 3)
+		}
+	}
+}
+
+// offset adds to the last byte.
+func offset(a netip.Addr, n byte) netip.Addr {
+	b := a.AsSlice()
+	b[len(b)-1] += n
+	sum, _ := netip.AddrFromSlice(b)
+	return sum
+}
+
+// Argv returns the arguments of a driver that forwards no port towards the container; the first is [Driver.Path]. See
+// [Namespace], [Ready] and [Messages] for its descriptors. Another start with the same arguments sets the tap device
+// up again.
+func (d Driver) Argv() []string {
+	switch d.Kind {
+	case Pasta:
+		return d.pasta([]string{"-t", "none", "-u", "none", "-T", "none", "-U", "none"})
+	case Slirp4netns:
+		return d.slirp()
+	case Auto, None:
+	}
+	return nil
+}
+
+// ArgvPorts is Argv with the arguments of net/port.PastaArgs in place of those that forward nothing. Pasta alone has
+// them.
+func (d Driver) ArgvPorts(ports []string) []string { return d.pasta(ports) }
+
+// pasta gives all addresses: by itself pasta takes the host's own, which then cannot be reached from inside, and
+// a link-local DNS address. The host's loopback stays out of reach.
+func (d Driver) pasta(ports []string) []string {
+	argv := []string{
+		d.Path, "--foreground", "--quiet", "--config-net", "--no-map-gw", "--no-netns-quit",
+		"--no-dhcp", "--no-dhcpv6", "--no-ra",
+		"--mtu", strconv.Itoa(d.MTU), "--ns-ifname", d.Interface, "--pid", readyPath,
+	}
+	if d.isNew {
+		argv = append(argv, "--map-host-loopback", "none", "--map-guest-addr", "none")
+	}
+	argv = append(argv, ports...)
+	if d.Address.IsValid() {
+		argv = append(argv, "--address", d.Address.String(), "--netmask", strconv.Itoa(d.Subnet.Bits()), "--gateway", d.Gateway.String())
+	} else {
+		argv = append(argv, "--ipv6-only")
+	}
+	if d.Address6.IsValid() {
+		argv = append(argv, "--address", d.Address6.String(), "--gateway", d.Gateway6.String())
+	} else {
+		argv = append(argv, "--ipv4-only")
+	}
+	for _, dns := range []netip.Addr{d.DNS, d.DNS6} {
+		if dns.IsValid() {
+			argv = append(argv, "--dns-forward", dns.String())
+		}
+	}
+	return append(argv, "--netns-only", "--netns", namespacePath)
+}
+
+func (d Driver) slirp() []string {
+	argv := []string{
+		d.Path, "--configure", "--mtu=" + strconv.Itoa(d.MTU), "--disable-host-loopback",
+		"--enable-sandbox", "--enable-seccomp", "--cidr=" + d.Subnet.Masked().String(),
+		"--ready-fd=" + strconv.Itoa(Ready), "--netns-type=path",
+	}
+	if d.Gateway6.IsValid() {
+		argv = append(argv, "--enable-ipv6")
+	}
+	if !d.DNS.IsValid() && !d.DNS6.IsValid() {
+		argv = append(argv, "--disable-dns")
+	}
+	return append(argv, namespacePath, d.Interface)
+}
+
+// HostName is the name of the host inside a container.
+const HostName = "host.rl-run.internal"
+
+// Hosts returns the addresses at which a container reaches the host: its outward ones. Where pasta and slirp4netns
+// give the container addresses of its own, these need no translation.
+func (d Driver) Hosts() []netip.Addr {
+	var list []netip.Addr
+	if d.Address.IsValid() && d.outward4.IsValid() {
+		list = append(list, d.outward4)
+	}
+	if d.Gateway6.IsValid() && d.outward6.IsValid() {
+		list = append(list, d.outward6)
+	}
+	return list
+}
+
+// ResolvConf returns the text of the container's /etc/resolv.conf: the driver's forwarder, which asks the host's
+// nameserver wherever that is, and the host's search list and options.
+func (d Driver) ResolvConf() []byte {
+	var b bytes.Buffer
+	for _, dns := range []netip.Addr{d.DNS, d.DNS6} {
+		if dns.IsValid() {
+			b.WriteString("nameserver " + dns.String() + "\n")
+		}
+	}
+	if len(d.resolver.Search) != 0 {
+		b.WriteString("search " + strings.Join(d.resolver.Search, " ") + "\n")
+	}
+	if len(d.resolver.Options) != 0 {
+		b.WriteString("options " + strings.Join(d.resolver.Options, " ") + "\n")
+	}
+	return b.Bytes()
+}
+
+// Cause returns the last line of what a driver said on [Messages] that tells of a cause, for a person.
+func Cause(messages []byte) string {
+	cause := ""
+	for line := range strings.Lines(string(messages)) {
+		line = strings.TrimSpace(line)
+		// An older pasta complains of each line that no syslog takes.
+		if line != "" && !strings.HasPrefix(line, "Failed to send ") {
+			cause = strings.ToValidUTF8(line, "?")
+		}
+	}
+	return cause
+}

@@ -1,0 +1,85 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// next reads one record; ok is false at the end of the socket.
+func (c *Child) next() (step int, ok bool, err error) { return c.nextFrom(c.theirs) }
+
+func (c *Child) nextFrom(fd int) (step int, ok bool, err error) {
+	var record [2]int32
+	buf := unsafe.Slice((*byte)(unsafe.Pointer(&record)), unsafe.Sizeof(record))
+	var oob [64]byte
+	n, oobn, _, _, err := unix.Recvmsg(fd, buf, oob[:], unix.MSG_CMSG_CLOEXEC)
+	for errors.Is(err, unix.EINTR) {
+		n, oobn, _, _, err = unix.Recvmsg(fd, buf, oob[:], unix.MSG_CMSG_CLOEXEC)
+	}
+	switch {
+	case errors.Is(err, unix.ECONNRESET): // ended with unread bytes
+		return 0, false, nil
+	case err != nil:
+		return 0, false, os.NewSyscallError("recvmsg", err)
+	case n == 0:
+		return 0, false, nil
+	case n != len(buf) || record[0] < 0 || int(record[0]) >= len(c.plan.Entries):
+		return 0, false, fmt.Errorf("read control socket: bad record of %d bytes", n)
+	}
+	e := c.plan.Entries[record[0]]
+	if oobn > 0 {
+		if err := c.take(e.Step, oob[:oobn]); err != nil {
+			return 0, false, err
+		}
+	} else if record[1] == 0 && fd == c.theirs {
+		c.reached = int(record[0])
+	}
+	if record[1] == 0 {
+		if _, is := c.plan.Entries[record[0]].Step.(StartInit); is && c.PID == 0 && c.Keeper == 0 {
+			err = c.adopt()
+		}
+		return int(record[0]), err == nil, err
+	}
+	if record[1] < 0 { // as the kernel has it in an answer
+		record[1] = -record[1]
+	}
+	failed := &StepError{Index: int(record[0]), Actor: e.Actor, Step: e.Step, Err: unix.Errno(record[1])}
+	if record[1] == errUnwanted {
+		failed.Err = errShort
+	}
+	return 0, false, failed
+}
+
+// errShort is the cause of a step that did less than it had to: a short write,
+// or a launcher that is gone.
+var errShort = errors.New("incomplete")
+
+// take keeps the descriptor that came with a step's record.
+func (c *Child) take(s Step, oob []byte) error {
+	keep := &c.Terminal
+	if _, is := s.(SendNetNS); is {
+		keep = &c.netns
+	}
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return os.NewSyscallError("recvmsg", err)
+	}
+	for i := range messages {
+		fds, err := unix.ParseUnixRights(&messages[i])
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			closeAll(keep)
+			*keep = fd
+		}
+	}
+	if keep == &c.netns && c.netns >= 0 {
+		c.netns, err = Above(c.netns)
+	}
+	return err
+}
