@@ -30,6 +30,7 @@ type Start struct {
 	Sets     caps.Sets // of the command
 	Network  Network
 	driver   usermode.Driver // of kind Auto or None for none
+	nesting  *nesting        // in the network session; nil for none
 }
 
 // compiler is a start while it is being compiled.
@@ -55,6 +56,7 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		c.ids,
 		c.identity,
 		c.limits,
+		c.nest,
 		c.network,
 		func() error { return c.privileges(filter) },
 	} {
@@ -143,9 +145,12 @@ func (c *compiler) startInit() error {
 		flags |= unix.CLONE_NEWPID
 	}
 	start := func(by plan.Actor) {
-		if c.joins() {
+		switch {
+		case c.joins():
 			c.startJoined(by, flags)
-		} else {
+		case c.nesting != nil:
+			c.startNested(by, flags)
+		default:
 			c.Plan.Add(by, plan.StartInit{Flags: flags}, "the user namespace comes first; the others are made inside it")
 		}
 	}
@@ -165,6 +170,8 @@ func (c *compiler) startInit() error {
 func (c *compiler) mapIDs() error {
 	switch m, how := c.IDs.Maps, c.IDs.How; {
 	case c.joins(): // they are mapped
+	case c.nesting != nil:
+		c.mapNested()
 	case how.Way == userns.WaySelf:
 		c.inInit(plan.MapOwnIDs{UID: m.UID[0], GID: m.GID[0]}, "one id, the caller's own, needs no privilege")
 	default:

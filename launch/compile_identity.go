@@ -268,6 +268,9 @@ func (c *compiler) resolv() string {
 	if c.hasDriver() && len(c.spec.DNS) == 0 {
 		return string(c.driver.ResolvConf())
 	}
+	if c.onBridge() && len(c.spec.DNS) == 0 {
+		return c.bridgeResolv()
+	}
 	var b strings.Builder
 	for _, ip := range c.spec.DNS {
 		fmt.Fprintf(&b, "nameserver %s\n", ip)

@@ -29,6 +29,9 @@ func (c *compiler) network() (err error) {
 	}
 	switch s.Net {
 	case NetAuto, NetPasta, NetSlirp:
+		if c.onBridge() {
+			return nil
+		}
 		return c.chooseDriver()
 	case NetVeth:
 		if c.host.VethErr != nil {
@@ -74,7 +77,10 @@ func (c *compiler) hasDriver() bool {
 	return c.driver.Kind != usermode.None && c.driver.Kind != usermode.Auto
 }
 func (c *compiler) hasVeth() bool   { return c.spec.Net == NetVeth }
-func (c *compiler) connected() bool { return c.hasDriver() || c.hasVeth() || len(c.spec.Publish) > 0 }
+func (c *compiler) connected() bool { return c.outward() || len(c.spec.Publish) > 0 }
+
+// outward reports whether the container has a link.
+func (c *compiler) outward() bool { return c.hasDriver() || c.hasVeth() || c.onBridge() }
 
 // ports are bound first of all.
 func (c *compiler) ports() error {
@@ -94,7 +100,7 @@ func (c *compiler) handOver(who plan.Actor) {
 	if !c.connected() {
 		return
 	}
-	if c.hasDriver() || c.hasVeth() {
+	if c.outward() {
 		if high, ok := c.highestGID(); ok {
 			c.Plan.Add(who, plan.SetNetSysctl{Name: "ipv4/ping_group_range", Value: fmt.Sprintf("0 %d", high)}, "ping needs no capability")
 		}
@@ -117,6 +123,9 @@ func (c *compiler) startHelpers() {
 		c.Plan.Add(plan.Forwarder, plan.NewPIDNamespace{}, own)
 		c.Plan.Add(plan.Forwarder, plan.ExecGuard{Argv: []string{c.host.Netd, "forward"}}, apart)
 	}
+	if c.onBridge() {
+		c.makePort()
+	}
 	if c.hasVeth() {
 		r := c.spec.Veth
 		r.Name, r.MTU = vethName(c.spec.Name), c.spec.MTU
@@ -138,8 +147,12 @@ func (c *compiler) connect() error {
 		return nil
 	}
 	c.parent(plan.AwaitNetwork{}, "the command starts with its network")
-	if c.hasVeth() {
-		c.inInit(plan.ConfigureLink{From: usernet.Inner, To: inner}, "from inside, where the privilege for it is")
+	const why = "from inside, where the privilege for it is"
+	switch {
+	case c.hasVeth():
+		c.inInit(plan.ConfigureLink{From: usernet.Inner, To: inner}, why)
+	case c.onBridge():
+		c.inInit(plan.ConfigureLink{From: inner, To: inner}, why)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/cgroup"
+	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/net/usermode"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs"
@@ -156,8 +157,21 @@ func workdir(s *Spec, h *Host) {
 	h.Targets["/work/deep"] = rootfs.Target{Missing: []string{"/work"}, Place: "/work/deep"}
 }
 
-// session is a login session under systemd with control groups of version 2.
-func session(_ *Spec, h *Host) {
+// warm is a machine on which the caller's network session runs, with a network db.
+func warm(_ *Spec, h *Host) {
+	ids := []plan.Extent{{Inside: 0, Outside: 1000, Count: 1}, {Inside: 1, Outside: 100000, Count: 65536}}
+	h.SessionDir = "/run/user/1000/rl-run/net"
+	h.Session = &session.Session{Pidfd: 9, State: session.State{
+		Pid: 321, UIDMap: ids, GIDMap: ids, Upstream: "pasta",
+		Networks: []session.Network{
+			{Name: session.Auto, Subnet: netip.MustParsePrefix("10.231.0.0/22"), Bridge: "rl0", IfIndex: 2, MTU: 65520, Isolated: true},
+			{Name: "db", Index: 1, Subnet: netip.MustParsePrefix("10.231.4.0/24"), Bridge: "rl1", IfIndex: 3, MTU: 65520},
+		},
+	}}
+}
+
+// loginSession is a login session under systemd with control groups of version 2.
+func loginSession(_ *Spec, h *Host) {
 	const manager = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service"
 	h.Groups = cgroup.Host{
 		Layout: cgroup.V2, Mount: "/sys/fs/cgroup", Top: true, Root: []string{"cpuset", "cpu", "io", "memory", "pids"},

@@ -93,6 +93,12 @@ var goldens = []golden{
 		s.Net, s.Name, h.Veth.Path = NetVeth, "box", "/usr/local/libexec/rl-run/rl-veth"
 		s.Veth.Host, s.Veth.IP = netip.MustParsePrefix("192.168.47.11/24"), netip.MustParsePrefix("192.168.47.12/24")
 	}}},
+	{"net-session", "rl-run ./debian sh", "a network session runs", []func(*Spec, *Host){warm, func(s *Spec, _ *Host) { s.Net = NetAuto }}},
+	{"net-none-session", "rl-run --net=none ./debian sh", "a network session runs", []func(*Spec, *Host){warm}},
+	{"net-named", "rl-run -d --net=db --name pg -p 5432:5432 ./debian sh", "a network session runs", []func(*Spec, *Host){warm, func(s *Spec, _ *Host) {
+		s.Net, s.Name, s.Detach, s.NoStdin, s.LogSize = "db", "pg", true, true, 1<<20
+		s.Publish = []port.Publish{{HostPort: 5432, Port: 5432, Count: 1}}
+	}}},
 	{"no-subids", "rl-run --net=none ./debian sh", "no subordinate ids", []func(*Spec, *Host){noSubids}},
 	{"no-helpers", "rl-run --net=none ./debian sh", "newuidmap is not installed", []func(*Spec, *Host){func(_ *Spec, h *Host) {
 		h.Caller.Helpers.UID = userns.Helper{Problem: "newuidmap: not found"}
@@ -119,13 +125,13 @@ var goldens = []golden{
 	{"detach-terminal", "rl-run --net=none -d -t ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
 		s.Detach, s.NoStdin, s.LogSize, s.Terminal = true, true, 1<<20, true
 	}}},
-	{"limits", "rl-run --net=none --name box -m 50m --cpus 0.5 --pids-limit 20 ./debian sh", "a login session under systemd", []func(*Spec, *Host){session, limit, func(s *Spec, _ *Host) {
+	{"limits", "rl-run --net=none --name box -m 50m --cpus 0.5 --pids-limit 20 ./debian sh", "a login session under systemd", []func(*Spec, *Host){loginSession, limit, func(s *Spec, _ *Host) {
 		s.Name = "box"
 	}}},
 	{"limits-detach", "rl-run --net=none -d -m 50m ./debian sh", "a service with Delegate=yes", []func(*Spec, *Host){subtree, func(s *Spec, _ *Host) {
 		s.Detach, s.NoStdin, s.LogSize, s.Limits.Memory = true, true, 1<<20, 50<<20
 	}}},
-	{"limits-best-effort", "rl-run --net=none --userns=single --limits=best-effort -m 50m --blkio-weight 500 ./debian sh", "a login session under systemd", []func(*Spec, *Host){session, singleID, func(s *Spec, _ *Host) {
+	{"limits-best-effort", "rl-run --net=none --userns=single --limits=best-effort -m 50m --blkio-weight 500 ./debian sh", "a login session under systemd", []func(*Spec, *Host){loginSession, singleID, func(s *Spec, _ *Host) {
 		s.BestEffort, s.Limits.Memory, s.Limits.BlkioWeight = true, 50<<20, 500
 	}}},
 	{"limits-none", "rl-run --net=none -d --limits=best-effort -m 50m --cpus 0.5 --pids-limit 20 ./debian sh", "control groups of version 1", []func(*Spec, *Host){limit, func(s *Spec, h *Host) {

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"github.com/rl-run/rl-run/cgroup"
+	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/net/usermode"
 	"github.com/rl-run/rl-run/net/veth"
 	"github.com/rl-run/rl-run/rootfs"
@@ -40,6 +41,9 @@ type Host struct {
 	TTY     bool     // stdin is a terminal
 	Rows    uint16   // of the caller's terminal
 	Cols    uint16
+
+	Session    *session.Session // the caller's, while one runs
+	SessionDir session.Dir
 
 	Usermode usermode.Host   // for a network that a driver carries
 	Without  []usermode.Kind // drivers that were tried and did not work

@@ -13,7 +13,7 @@ import (
 
 // Nothing of a placement is lost in the plan.
 func TestPlacementIsAStep(t *testing.T) {
-	for name, on := range map[string]func(*Spec, *Host){"scope": session, "subtree": subtree} {
+	for name, on := range map[string]func(*Spec, *Host){"scope": loginSession, "subtree": subtree} {
 		s, h := basic(), desktop()
 		on(&s, &h)
 		s.Limits = cgroup.Limits{Memory: 50 << 20, Pids: 20}
@@ -38,7 +38,7 @@ func TestRefusedLimits(t *testing.T) {
 			s.Limits.Memory, h.Groups = 50<<20, nothing
 		}, "Delegate=cpu memory pids"},
 		"enforce --blkio-weight 500: the io controller is not delegated to user@1000.service": {func(s *Spec, h *Host) {
-			session(s, h)
+			loginSession(s, h)
 			s.Limits.BlkioWeight = 500
 		}, "Delegate=cpu io memory pids"},
 		"--ulimit nofile=524289: the caller's hard limit is 524288": {func(s *Spec, _ *Host) {

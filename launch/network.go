@@ -13,6 +13,7 @@ import (
 
 	"github.com/rl-run/rl-run/internal/guard"
 	"github.com/rl-run/rl-run/net/port"
+	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/net/usermode"
 	"github.com/rl-run/rl-run/net/usernet"
 	"github.com/rl-run/rl-run/net/veth"
@@ -252,4 +253,41 @@ func (n *connection) close() {
 	for _, fd := range []*int{&n.ready[0], &n.ready[1], &n.messages, &n.guard} {
 		closeFD(fd)
 	}
+}
+
+// makePort has the linker make a link to a network of the session. Two starts may
+// choose the same place: the kernel decides, and the other one takes the next.
+func (c *Container) makePort() error {
+	ns, err := c.Child.NetNS()
+	if err != nil {
+		return err
+	}
+	n := c.nesting.network
+	p, free := n.Free(c.sessionDir, os.Getpid())
+	if !free {
+		return fmt.Errorf("network %s: all its %d addresses are in use", n.Name, n.Ports())
+	}
+	for range n.Ports() {
+		err = c.Child.SendLink(n.LinkMessage(p, inner, session.ByFD, ns).Message)
+		if !errors.Is(err, unix.EEXIST) {
+			break
+		}
+		p = n.Next(p)
+	}
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, name := range []string{c.spec.Name, c.spec.Hostname} {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	if err := n.Register(c.sessionDir, p, names...); err != nil {
+		return err
+	}
+	c.connection.link = plan.Link{IP: p.Address, Gateway: p.Gateway, IP6: p.Address6, Gateway6: p.Gateway6}
+	c.connection.made = true
+	c.Network.Address = p.Address
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/internal/keeper"
 	"github.com/rl-run/rl-run/internal/pid1"
+	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs"
 	"github.com/rl-run/rl-run/userns"
@@ -33,6 +34,7 @@ type Container struct {
 	opts       plan.Options
 	Ports      []string // that are published, with the numbers that they really have
 	connection connection
+	sessionDir session.Dir
 	times      map[int]time.Duration // when the parent's steps began, by CLOCK_MONOTONIC
 }
 
@@ -63,6 +65,9 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 	for name, of := range h.Owners {
 		o.Pidfds[name] = of.PIDFD
 	}
+	if h.Session != nil {
+		o.Pidfds[TheSession] = h.Session.Pidfd
+	}
 	var noted []string
 	for {
 		start, err := Compile(s, h, filter)
@@ -75,7 +80,7 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 			}
 		}
 		noted = start.Notes
-		c := &Container{Start: start, connection: noConnection(), note: note, spec: s, opts: o, path: h.Path, image: image}
+		c := &Container{Start: start, connection: noConnection(), sessionDir: h.SessionDir, note: note, spec: s, opts: o, path: h.Path, image: image}
 		err = c.run()
 		if err == nil {
 			keep = true
@@ -189,6 +194,10 @@ func (c *Container) parentStep(s plan.Step) error {
 		return c.startHelper(s)
 	case plan.MakeVeth:
 		return c.makeVeth(s)
+	case plan.MapNested:
+		return c.Child.MapNested()
+	case plan.MakePort:
+		return c.makePort()
 	case plan.AwaitNetwork:
 		return c.awaitNetwork()
 	case plan.PrepareLayers:

@@ -31,15 +31,16 @@ func (c *Child) nextFrom(fd int) (step int, ok bool, err error) {
 		return 0, false, fmt.Errorf("read control socket: bad record of %d bytes", n)
 	}
 	e := c.plan.Entries[record[0]]
+	_, started := e.Step.(StartInit)
 	if oobn > 0 {
 		if err := c.take(e.Step, oob[:oobn]); err != nil {
 			return 0, false, err
 		}
-	} else if record[1] == 0 && fd == c.theirs {
+	} else if record[1] == 0 && fd == c.theirs && !started {
 		c.reached = int(record[0])
 	}
 	if record[1] == 0 {
-		if _, is := c.plan.Entries[record[0]].Step.(StartInit); is && c.PID == 0 && c.Keeper == 0 {
+		if started && c.PID == 0 && c.Keeper == 0 {
 			err = c.adopt()
 		}
 		return int(record[0]), err == nil, err

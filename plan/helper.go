@@ -34,8 +34,11 @@ type helper struct {
 	pid          int // of what the launcher started, until it was waited for
 }
 
-// helpers are the actors that StartHelper may start.
-var helpers = [...]Actor{Driver, Forwarder}
+// helpers are their actors.
+var helpers = [...]Actor{Driver, Forwarder, Mapper, Linker}
+
+// stays reports whether a helper becomes a guard; the others do one thing and end.
+func (h *helper) stays() bool { return h.actor == Driver || h.actor == Forwarder }
 
 // addHelpers prepares those that a plan has.
 func (c *Child) addHelpers(pl Plan) error {
@@ -43,28 +46,54 @@ func (c *Child) addHelpers(pl Plan) error {
 		if !has(pl, a) {
 			continue
 		}
-		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return os.NewSyscallError("socketpair", err)
-		}
-		h := &helper{actor: a, theirs: pair[0], hold: pair[1]}
+		h := &helper{actor: a, theirs: -1, hold: -1}
 		c.helpers = append(c.helpers, h)
-		if h.hold, err = Above(h.hold); err != nil {
-			return err
+		if h.stays() {
+			if err := h.open(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
+// open makes the socket between launcher and helper.
+func (h *helper) open() error {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socketpair", err)
+	}
+	h.theirs = pair[0]
+	h.hold, err = Above(pair[1])
+	return err
+}
+
 // helperEnds are what the container's own processes may not keep open.
 func (c *Child) helperEnds() (fds []int) {
 	for _, h := range c.helpers {
-		fds = append(fds, h.theirs, h.hold)
+		if h.stays() {
+			fds = append(fds, h.theirs, h.hold)
+		}
 		if h.actor == Driver {
 			fds = append(fds, c.network.ready)
 		}
 	}
 	return fds
+}
+
+// awaitPID waits until the joiner has told of init, which may have told of itself
+// before.
+func (c *Child) awaitPID() error {
+	for c.PID == 0 {
+		_, ok, err := c.next()
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			return ErrGone
+		}
+	}
+	return nil
 }
 
 // Above moves a descriptor to a number that no helper has another use for. When that
@@ -99,6 +128,9 @@ func (c *Child) StartHelper(a Actor) error {
 	if err != nil {
 		return err
 	}
+	if err := c.awaitPID(); err != nil {
+		return err
+	}
 	if c.userns < 0 {
 		if c.userns, err = unix.IoctlRetInt(ns, unix.NS_GET_USERNS); err != nil {
 			return os.NewSyscallError("ioctl NS_GET_USERNS", err)
@@ -116,29 +148,60 @@ func (c *Child) StartHelper(a Actor) error {
 	for word, fd := range map[uint64]int{c.words.netns: ns, c.words.userns: c.userns, c.words.pidfd: pidfd} {
 		*(*uint64)(c.arena.at(word)) = uint64(fd)
 	}
+	h := c.helper(a)
+	if h == nil {
+		return fmt.Errorf("BUG: the plan has no %s", a)
+	}
+	return c.spawn(h)
+}
+
+func (c *Child) helper(a Actor) *helper {
 	for _, h := range c.helpers {
-		if h.actor != a {
-			continue
+		if h.actor == a {
+			return h
 		}
-		args := (*cloneArgs)(c.arena.alloc(int(unsafe.Sizeof(cloneArgs{}))))
-		args.flags = unix.CLONE_VM | unix.CLONE_CLEAR_SIGHAND
-		args.exitSignal = uint64(unix.SIGCHLD)
-		first, machine := h.program.end(), h.program.newMachine()
-		all := ^uint64(0)
-		var old uint64
-		if err := sigmask(unix.SIG_SETMASK, &all, &old); err != nil {
-			return err
-		}
-		pid := start(args, unsafe.Sizeof(*args), first, machine)
-		err := sigmask(unix.SIG_SETMASK, &old, nil)
-		if pid < 0 {
-			return unix.Errno(-pid)
-		}
-		h.pid = int(pid)
-		closeAll(&h.hold)
+	}
+	return nil
+}
+
+// spawn clones a helper, which alone holds its end of the socket then.
+func (c *Child) spawn(h *helper) error {
+	args := (*cloneArgs)(c.arena.alloc(int(unsafe.Sizeof(cloneArgs{}))))
+	args.flags = unix.CLONE_VM | unix.CLONE_CLEAR_SIGHAND
+	args.exitSignal = uint64(unix.SIGCHLD)
+	first, machine := h.program.end(), h.program.newMachine()
+	machine.control = uint64(h.hold)
+	all := ^uint64(0)
+	var old uint64
+	if err := sigmask(unix.SIG_SETMASK, &all, &old); err != nil {
 		return err
 	}
-	return fmt.Errorf("BUG: the plan has no %s", a)
+	pid := start(args, unsafe.Sizeof(*args), first, machine)
+	err := sigmask(unix.SIG_SETMASK, &old, nil)
+	if pid < 0 {
+		return unix.Errno(-pid)
+	}
+	h.pid = int(pid)
+	closeAll(&h.hold)
+	return err
+}
+
+// runHelper has a helper do its one thing, and waits for that. It may do so again.
+func (c *Child) runHelper(a Actor) error {
+	h := c.helper(a)
+	if h == nil {
+		return fmt.Errorf("BUG: the plan has no %s", a)
+	}
+	if err := h.open(); err != nil {
+		return err
+	}
+	if err := c.spawn(h); err != nil {
+		return err
+	}
+	_, _, err := c.nextFrom(h.theirs)
+	closeAll(&h.theirs)
+	h.reap()
+	return err
 }
 
 // AwaitHelpers waits until all helpers have executed their guards. The error is a

@@ -74,6 +74,8 @@ const (
 	KindLink            Kind = "link"
 	KindJoinContainer   Kind = "join-container"
 	KindNewPIDNamespace Kind = "new-pid-namespace"
+	KindWriteMaps       Kind = "write-maps"
+	KindSendLink        Kind = "send-link"
 	KindExecGuard       Kind = "exec-guard"
 
 	KindCleanup Kind = "cleanup"

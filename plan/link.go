@@ -26,7 +26,6 @@ type linkRequest struct {
 	iov    [maxPieces]unix.Iovec
 	text   [1024]byte
 	answer [1024]byte
-	errno  uint64
 }
 
 // ifreqIndex is struct ifreq of netdevice(7) with an index.
@@ -48,9 +47,14 @@ func (s ConfigureLink) lower(p *program) {
 	// The kernel answers the first part that fails, and the last one in any case.
 	p.call(unix.SYS_RECVFROM, fd, lit(address(&r.answer)), lit(len(r.answer)), lit(0), lit(0), lit(0))
 	p.close(fd)
-	result := address((*uint64)(unsafe.Pointer(&r.answer[unix.SizeofNlMsghdr])))
+	p.judge(&r.answer[unix.SizeofNlMsghdr])
+}
+
+// judge fails with the negative errno of an answer of netlink, unless that is 0.
+func (p *program) judge(answer *byte) {
+	result := address(answer)
 	o := p.compare(at(result), 1<<32-1, 0, 0)
-	o.arg[3], o.deref = result, o.deref|1<<3 // the negative errno is the cause
+	o.arg[3], o.deref = result, o.deref|1<<3
 }
 
 // SetLink says what ConfigureLink gives its link. It must come before the Go that

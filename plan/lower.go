@@ -26,9 +26,8 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 		root: c.arena.word(), stage: c.arena.word(), devnull: c.arena.word(),
 		pty: c.arena.word(), command: c.arena.word(), init: c.arena.word(), group: c.arena.word(),
 	}
-	if len(c.helpers) > 0 || takes[ConfigureLink](pl) {
-		shared.netns, shared.userns, shared.pidfd, shared.link = c.arena.word(), c.arena.word(), c.arena.word(), c.arena.word()
-	}
+	shared.netns, shared.userns, shared.pidfd, shared.link = c.arena.word(), c.arena.word(), c.arena.word(), c.arena.word()
+	shared.maps, shared.port = c.arena.word(), c.arena.word()
 	c.words, c.link = shared, shared.link
 	command := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxCommandOps)}
 	init := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxInitOps), command: command}
@@ -78,8 +77,10 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 			ops: c.arena.newOps(maxGuardOps + len(c.network.sockets)),
 		}
 		h.program.control = h.hold
-		h.program.call(unix.SYS_CLOSE, lit(c.theirs))
-		h.program.call(unix.SYS_CLOSE, lit(h.theirs))
+		if h.stays() {
+			h.program.call(unix.SYS_CLOSE, lit(c.theirs))
+			h.program.call(unix.SYS_CLOSE, lit(h.theirs))
+		}
 		roles = append(roles, role{h.actor, h.program})
 	}
 	for _, who := range roles {
@@ -124,6 +125,11 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 				who.p.clock(c.times, i)
 			}
 			s.lower(who.p)
+		}
+	}
+	for _, h := range c.helpers {
+		if !h.stays() {
+			h.program.call(unix.SYS_EXIT_GROUP, lit(0))
 		}
 	}
 	if keeper != nil {

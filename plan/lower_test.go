@@ -99,11 +99,15 @@ var allSteps = []Step{
 	JoinContainer{true},
 	NewPIDNamespace{},
 	ExecGuard{[]string{"/bin/pasta"}},
+	MapNested{},
+	WriteIDMaps{[]Extent{{0, 0, 1}}, []Extent{{0, 0, 1}}},
+	MakePort{"db"},
+	SendLink{},
 }
 
 // parents are the steps that only the launcher takes.
 var parents = map[string]bool{
-	"StartKeeper": true, "MapIDs": true, "EnterGroup": true, "JoinCgroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true, "BindPorts": true, "StartHelper": true, "MakeVeth": true, "AwaitNetwork": true,
+	"StartKeeper": true, "MapIDs": true, "EnterGroup": true, "JoinCgroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true, "BindPorts": true, "StartHelper": true, "MakeVeth": true, "AwaitNetwork": true, "MapNested": true, "MakePort": true,
 }
 
 func typeName(s Step) string { return reflect.TypeOf(s).Name() }

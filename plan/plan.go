@@ -14,6 +14,8 @@ const (
 	Command                // the process that becomes COMMAND
 	Driver                 // carries what leaves the container, beside it on the host
 	Forwarder              // carries what comes to published ports, in the container\'s net namespace
+	Mapper                 // writes id maps from within the network session
+	Linker                 // makes links from within the network session
 )
 
 // String returns the actor's name as the printed plan shows it.
@@ -33,6 +35,10 @@ func (a Actor) String() string {
 		return "driver"
 	case Forwarder:
 		return "forwarder"
+	case Mapper:
+		return "mapper"
+	case Linker:
+		return "linker"
 	case AnyActor:
 		return "any"
 	}

@@ -63,6 +63,8 @@ type shared struct {
 	userns  uint64 // fd of its user namespace, for a helper
 	pidfd   uint64 // fd of its init, for a helper
 	link    uint64 // address of the request of ConfigureLink
+	maps    uint64 // address of the request of WriteIDMaps
+	port    uint64 // address of the request of SendLink
 	group   uint64 // address of the room for the path of the control group
 }
 

@@ -113,7 +113,7 @@ func (s JoinContainer) String() string {
 // the container's net namespace then, not for init.
 func Beside(s Step) bool {
 	switch s.(type) {
-	case StartHelper, MakeVeth:
+	case StartHelper, MakeVeth, MakePort:
 		return true
 	}
 	return false

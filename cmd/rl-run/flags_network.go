@@ -8,6 +8,7 @@ import (
 
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/net/port"
+	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/net/usernet"
 )
 
@@ -19,8 +20,12 @@ func (f *flags) network(w *words) (err error) {
 	if s.Net == "private" {
 		s.Net = launch.NetAuto
 	}
-	if err := oneOfOrContainer("net", s.Net, append(netModes[:], "container:NAME")...); err != nil {
-		return err
+	if s.Named() && session.CheckName(s.Net) != nil {
+		return oneOfOrContainer("net", s.Net, append(netModes[:], "the name of a network", "container:NAME")...)
+	} else if !s.Named() && strings.HasPrefix(s.Net, launch.OfContainer) {
+		if err := oneOfOrContainer("net", s.Net, "container:NAME"); err != nil {
+			return err
+		}
 	}
 	if s.Publish, err = port.Parse(w.publish); err != nil {
 		return err

@@ -46,7 +46,7 @@ Namespaces:
   -h, --hostname NAME  (the base name of ROOTFS)
 
 Network:
-  --net, --network auto|none|host|pasta|slirp4netns|veth|container:NAME
+  --net, --network auto|none|host|pasta|slirp4netns|veth|NETWORK|container:NAME
                        auto: pasta, else slirp4netns, else none with a note
   -p, --publish [HOSTIP:]HOSTPORT:PORT[/udp]
                        ranges like 8000-8010:80-90; HOSTPORT 0 for a free one

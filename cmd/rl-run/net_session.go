@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -101,5 +102,48 @@ func ended(pidfd int, limit time.Duration) error {
 		case n == 1:
 			return nil
 		}
+	}
+}
+
+// findSession finds the session in which the container is to nest. One that is asked for
+// by the name of a network that is written down is started where none runs.
+func findSession(f *flags, host *launch.Host) (err error) {
+	if f.spec.Net == launch.NetHost || f.explain == "sh" && !f.spec.Named() {
+		return nil
+	}
+	if host.SessionDir, err = sessionDir(false); err != nil {
+		if f.spec.Named() && errors.Is(err, os.ErrNotExist) {
+			return missingNetwork(f.spec.Net)
+		}
+		return nil // none can run
+	}
+	host.Session, err = session.Open(host.SessionDir)
+	switch {
+	case err == nil:
+		return nil
+	case !f.spec.Named():
+		host.Session = nil
+		return nil
+	case !errors.Is(err, session.ErrNone):
+		return err
+	}
+	list, err := host.SessionDir.Networks()
+	if !slices.ContainsFunc(list, func(n session.Network) bool { return n.Name == f.spec.Net }) {
+		if err != nil {
+			return err
+		}
+		return missingNetwork(f.spec.Net)
+	}
+	if f.explain != "" {
+		return nil // nothing is started for it
+	}
+	host.Session, err = startSession(host.SessionDir)
+	return err
+}
+
+func missingNetwork(name string) error {
+	return &launch.Hinted{
+		Err:  fmt.Errorf("--net=%s: there is no such network", name),
+		Hint: "rl-net create " + name + "; rl-net ls lists them",
 	}
 }

@@ -143,6 +143,8 @@ func networkOf(s *launch.Spec, c *launch.Container) container.Network {
 	switch c.Network.Kind {
 	case launch.NetPasta, launch.NetSlirp:
 		n.Driver = c.Network.Kind
+	case "session":
+		n.Driver = "rl-netd"
 	case launch.NetVeth:
 		n.Driver = "rl-veth"
 	}

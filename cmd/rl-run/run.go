@@ -37,6 +37,9 @@ func run(args []string) int {
 	if host.Owners, err = owners(f.owners()); err != nil {
 		return fail(err)
 	}
+	if err := findSession(f, &host); err != nil {
+		return fail(err)
+	}
 	note := note(f.spec.Quiet)
 	if f.explain != "" {
 		start, err := launch.Compile(&f.spec, &host, filter)

@@ -45,7 +45,8 @@ var places = [...]string{before: "prepare", starting: "start", mapping: "map", p
 // enter makes the part that entry i belongs to the one that is written to.
 func (w *script) enter(i int, e plan.Entry) {
 	where := inside
-	if e.Actor == plan.Driver || e.Actor == plan.Forwarder || plan.Beside(e.Step) || e.Step.Kind() == plan.KindAwaitNetwork {
+	_, nested := e.Step.(plan.MapNested)
+	if nested || e.Actor >= plan.Driver || plan.Beside(e.Step) || e.Step.Kind() == plan.KindAwaitNetwork {
 		return // remarks, wherever they stand
 	}
 	if e.Actor == plan.Keeper || e.Actor == plan.Joiner {

@@ -1,8 +1,10 @@
 package session
 
 import (
+	"bytes"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +25,9 @@ func Members(userns uint64) ([]int, error) {
 		if err != nil {
 			continue
 		}
+		if isZombie(pid) {
+			continue // what it waits for is its parent
+		}
 		fd, err := unix.Open("/proc/"+e.Name()+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			continue // it has ended, or is another user's
@@ -32,6 +37,17 @@ func Members(userns uint64) ([]int, error) {
 		}
 	}
 	return out, nil
+}
+
+// isZombie reports whether a process has ended, by the letter behind its name
+// (proc_pid_stat(5)).
+func isZombie(pid int) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return true
+	}
+	_, rest, _ := strings.Cut(string(text[bytes.LastIndexByte(text, ')')+1:]), " ")
+	return strings.HasPrefix(rest, "Z")
 }
 
 // isBelow walks up, 32 levels at most (user_namespaces(7)), from a user namespace, which it closes, to the one with inode

@@ -93,7 +93,7 @@ func TestMalformedValues(t *testing.T) {
 		{line: "--security-opt label=disable TREE", error: `--security-opt "label=disable": ` + security},
 		{line: "--security-opt no-new-privileges=no TREE", error: `--security-opt no-new-privileges "no": expected true or false`},
 		{line: "--security-opt mask=/etc TREE", error: `--security-opt "mask=/etc": expected paths below /proc or /sys, separated by colons`},
-		{line: "--net bogus TREE", error: `--net "bogus": expected auto, none, host, pasta, slirp4netns, veth or container:NAME`},
+		{line: "--net bogus TREE", error: `--net=bogus: there is no such network`, hint: "rl-net create bogus; rl-net ls lists them"},
 		{line: "--network container:x TREE", error: "share namespaces of x: there is no such container", hint: "rl-ps -a lists them"},
 		{line: "--pid container:x TREE", error: "share namespaces of x: there is no such container", hint: "rl-ps -a lists them"},
 		{line: "--ipc shareable TREE", error: `--ipc "shareable": expected private, host or container:NAME`},

@@ -97,6 +97,7 @@ exec "$@" 3<&- 4>&-'
 prepare() {
 	# step 1 parent: bind on the host: 8080:80/tcp
 	# left out: the script has lo alone
+	:
 
 	# step 2 parent: share /home/alice/tree/x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n with other containers
 	# (the lock goes with the end of this script)
@@ -205,7 +206,7 @@ from_21() {
 
 	# step 22 init: start the command's process
 	# (there is one process only: first it does the work of init, then that of the command)
-	from_45 "$@"
+	from_49 "$@"
 }
 
 from_23() {
@@ -222,127 +223,152 @@ from_25() {
 
 	# step 26 command: set net/ipv4/ping_group_range to 0 1000
 	# left out: the script has lo alone
+	:
 
 	# step 27 command: hand the net namespace to the launcher
 	# left out: the script has lo alone
+	:
 
 	# step 28 command: let init go on
 	# (nothing to do for one process)
 
 	# step 29 parent: start the driver
 	# left out: the script has lo alone
+	:
 
 	# step 30 driver: join the container's user namespace
 	# left out: the script has lo alone
+	:
 
 	# step 31 driver: start process 1 of a new pid namespace
 	# left out: the script has lo alone
+	:
 
 	# step 32 driver: exec a guard of /usr/bin/pasta --foreground -I /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	# left out: the script has lo alone
+	:
 
 	# step 33 parent: start the forwarder
 	# left out: the script has lo alone
+	:
 
 	# step 34 forwarder: join the container's user and net namespaces
 	# left out: the script has lo alone
+	:
 
-	# step 35 parent: make a veth pair by /usr/libexec/rl-run/rl-veth ip=192.168.47.12/24
+	# step 35 parent: have the ids mapped
 	# left out: the script has lo alone
-	from_58 "$@"
+	:
+
+	# step 36 mapper: map ids: uids [{0 100000 1000} {1000 1000 1}], gids [{0 100000 1000} {1000 1000 1}]
+	# left out: the script has lo alone
+	:
+
+	# step 37 parent: make a link to the network db
+	# left out: the script has lo alone
+	:
+
+	# step 38 linker: ask for a veth pair between its bridge and the container
+	# left out: the script has lo alone
+	:
+
+	# step 39 parent: make a veth pair by /usr/libexec/rl-run/rl-veth ip=192.168.47.12/24
+	# left out: the script has lo alone
+	:
+	from_62 "$@"
 }
 
-from_36() {
-	# step 36 command: start a session
-	exec setsid /bin/sh "$0" from_37 "$dir" "$@"
+from_40() {
+	# step 40 command: start a session
+	exec setsid /bin/sh "$0" from_41 "$dir" "$@"
 }
 
-from_37() {
-	# step 37 command: set umask 0022
+from_41() {
+	# step 41 command: set umask 0022
 	umask 0022
 
-	# step 38 command: join a new session keyring
+	# step 42 command: join a new session keyring
 	# left out where there is no keyctl(1), of keyutils, which says on stderr what it does
 	if command -v keyctl >/dev/null; then
-		exec keyctl session - /bin/sh "$0" from_39 "$dir" "$@"
+		exec keyctl session - /bin/sh "$0" from_43 "$dir" "$@"
 	fi
-	from_39 "$@"
+	from_43 "$@"
 }
 
-from_39() {
-	# step 39 command: connect stdin to /dev/null
+from_43() {
+	# step 43 command: connect stdin to /dev/null
 	exec </dev/null
 
-	# step 40 command: connect stdout and stderr to the keeper
+	# step 44 command: connect stdout and stderr to the keeper
 	# left out: the script stays in the foreground
 
-	# step 41 command: set limit nofile 1024:unlimited
+	# step 45 command: set limit nofile 1024:unlimited
 	prlimit --pid "$$" --nofile=1024:unlimited
 
-	# step 42 command: mark fds above 2 close-on-exec
+	# step 46 command: mark fds above 2 close-on-exec
 	# (those that a POSIX shell can name and that this script does not need itself)
 	exec 5>&- 6>&- 7>&- 8>&- 9>&-
 
-	# step 43 command: drop bounding set to 0x20000002001
+	# step 47 command: drop bounding set to 0x20000002001
 	set -- "$@" --bounding-set -all,+chown,+net_raw,+cap_41
 
-	# step 44 command: reset the signal mask
+	# step 48 command: reset the signal mask
 	# (a shell has changed nothing)
-	from_78 "$@"
+	from_82 "$@"
 }
 
-from_45() {
-	# step 45 init: set hostname box
+from_49() {
+	# step 49 init: set hostname box
 	hostname box
 
-	# step 46 init: make all mounts slave
+	# step 50 init: make all mounts slave
 	mount --make-rslave /
 
-	# step 47 init: mount the stage tmpfs of 1048576 bytes
+	# step 51 init: mount the stage tmpfs of 1048576 bytes
 	# (on a directory of its own, which this script can name)
 	mount -t tmpfs -o nosuid,nodev,mode=0755,size=1048576 tmpfs "$stage"
 
-	# step 48 init: make stage directory upper, mode 2755, owner 5:6
+	# step 52 init: make stage directory upper, mode 2755, owner 5:6
 	mkdir -m 2755 "$stage/upper"
 	chown 5:6 "$stage/upper"
 	chmod 2755 "$stage/upper"
 
-	# step 49 init: bind recursively read-only /home/alice/tree as lower
+	# step 53 init: bind recursively read-only /home/alice/tree as lower
 	mkdir -m 0700 "$stage/lower"
 	rbind /home/alice/tree "$stage/lower"
 	attributes "$stage/lower" ro
 
-	# step 50 init: mount overlay as root: lowerdir=lower,upperdir=upper,workdir=work,userxattr,volatile
+	# step 54 init: mount overlay as root: lowerdir=lower,upperdir=upper,workdir=work,userxattr,volatile
 	mkdir -m 0700 "$root"
 	(cd "$stage" && mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr,volatile overlay root)
 
-	# step 51 init: open the new root
+	# step 55 init: open the new root
 	# (it is $root, and inside finds the paths in it)
 
-	# step 52 init: make directory /tmp
+	# step 56 init: make directory /tmp
 	inside /
 	[ -e "$at/tmp" ] || [ -L "$at/tmp" ] || mkdir -m 1777 "$at/tmp"
 
-	# step 53 init: make file /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 57 init: make file /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	inside '/x'\''y
 $(touch /tmp'
 	[ -e "$at/"'z)	[31m\ÿ -n' ] || [ -L "$at/"'z)	[31m\ÿ -n' ] || (umask 0022 && : >"$at/"'z)	[31m\ÿ -n')
 
-	# step 54 init: mount proc on /proc (nosuid,nodev,noexec)
+	# step 58 init: mount proc on /proc (nosuid,nodev,noexec)
 	inside /proc
 	[ "$at" = "$root/proc" ] || die '/proc is a symbolic link'
 	mount -t proc -o nosuid,nodev,noexec proc "$at"
 
-	# step 55 init: bind /dev/null
+	# step 59 init: bind /dev/null
 	inside /dev
 	(umask 0022 && : >"$at/null")
 	mount --bind -- /dev/null "$at/null"
 
-	# step 56 init: link /dev/fd to -/self/fd
+	# step 60 init: link /dev/fd to -/self/fd
 	inside /dev
 	ln -sT -- -/self/fd "$at/fd"
 
-	# step 57 init: mount own /etc/hosts
+	# step 61 init: mount own /etc/hosts
 	(umask 0022 && printf %s '127.0.0.1	localhost
 /x'\''y
 $(touch /tmp/z)	[31m\ÿ -n' >"$stage/hosts")
@@ -351,56 +377,58 @@ $(touch /tmp/z)	[31m\ÿ -n' >"$stage/hosts")
 	from_23 "$@"
 }
 
-from_58() {
-	# step 58 init: wait for command
+from_62() {
+	# step 62 init: wait for command
 	# (nothing to do for one process)
 
-	# step 59 init: join the command's net namespace
+	# step 63 init: join the command's net namespace
 	# (nothing to do for one process)
 
-	# step 60 init: bind recursively /sys on /sys (ro,noexec,slave)
+	# step 64 init: bind recursively /sys on /sys (ro,noexec,slave)
 	inside /sys
 	rbind /sys "$at"
 	attributes "$at" ro,noexec
 	mount --make-rslave "$at"
 
-	# step 61 init: bind /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n on /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 65 init: bind /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n on /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	inside '/x'\''y
 $(touch /tmp/z)	[31m\ÿ -n'
 	mount --bind -- '/x'\''y
 $(touch /tmp/z)	[31m\ÿ -n' "$at"
 
-	# step 62 init: remount /proc/sys (ro)
+	# step 66 init: remount /proc/sys (ro)
 	inside /proc
 	if [ -e "$at/sys" ]; then
 		mount --rbind "$at/sys" "$at/sys"
 		attributes "$at/sys" ro
 	fi
 
-	# step 63 init: open /dev/null for the masks
+	# step 67 init: open /dev/null for the masks
 	[ "$(stat -c %t:%T /dev/null)" = 1:3 ] || die '/dev/null is another device'
 
-	# step 64 init: mask /proc/keys
+	# step 68 init: mask /proc/keys
 	inside /proc
 	[ ! -e "$at/keys" ] || mount --bind /dev/null "$at/keys"
 
-	# step 65 init: mask /sys/firmware
+	# step 69 init: mask /sys/firmware
 	inside /sys
 	[ ! -d "$at/firmware" ] || mount -t tmpfs -o ro,nosuid,nodev,noexec,size=0,nr_inodes=1,mode=0555 tmpfs "$at/firmware"
 
-	# step 66 parent: wait for the network
+	# step 70 parent: wait for the network
 	# left out: the script has lo alone
+	:
 
-	# step 67 init: set link rlv0 up as eth0
+	# step 71 init: set link rlv0 up as eth0
 	# left out: the script has lo alone
+	:
 
-	# step 68 init: make the new root read-only
+	# step 72 init: make the new root read-only
 	mount -o remount,bind,ro "$root"
-	from_70 "$@"
+	from_74 "$@"
 }
 
 pivot() {
-	# step 69 init: pivot into the new root, detach the old one
+	# step 73 init: pivot into the new root, detach the old one
 	# From outside, because in the new root there is no program of the host to go on with:
 	# the process inside has its last one loaded already, and the pivot moves its root too.
 	# The second nsenter keeps the host's tree as its own root.
@@ -408,78 +436,78 @@ pivot() {
 	nsenter --target "$pid" --user --mount --root=/ --wd="/proc/$pid/root" -- umount --lazy --no-canonicalize .
 }
 
-from_70() {
-	# step 70 init: hide the launcher's memory
+from_74() {
+	# step 74 init: hide the launcher's memory
 	# left out: the command takes the place of init
 
-	# step 71 init: let command go on
+	# step 75 init: let command go on
 	# (nothing to do for one process)
-	from_72 "$@"
+	from_76 "$@"
 }
 
-from_72() {
-	# step 72 init: drop bounding set to 0x1
+from_76() {
+	# step 76 init: drop bounding set to 0x1
 	# left out: the command takes the place of init
 
-	# step 73 init: become 1000:1000, no groups
+	# step 77 init: become 1000:1000, no groups
 	# left out: the command takes the place of init
 
-	# step 74 init: set capabilities: effective 0x0, permitted 0x0, inheritable 0x0
+	# step 78 init: set capabilities: effective 0x0, permitted 0x0, inheritable 0x0
 	# left out: the command takes the place of init
 
-	# step 75 init: set no_new_privs
+	# step 79 init: set no_new_privs
 	# left out: the command takes the place of init
 
-	# step 76 init: exec init
+	# step 80 init: exec init
 	# left out: the command takes the place of init
 
-	# step 77 init: leave the command alone
+	# step 81 init: leave the command alone
 	# left out: the command takes the place of init
-	from_36 "$@"
+	from_40 "$@"
 }
 
-from_78() {
-	# step 78 command: wait for init
+from_82() {
+	# step 82 command: wait for init
 	# (nothing to do for one process)
 
-	# step 79 command: outlive the parent
+	# step 83 command: outlive the parent
 	# left out: the script stays in the foreground
 
-	# step 80 command: keep capabilities over the change of ids
+	# step 84 command: keep capabilities over the change of ids
 	# (setpriv does so by itself)
 
-	# step 81 command: become 1000:1000, groups 5 29
+	# step 85 command: become 1000:1000, groups 5 29
 	set -- "$@" --reuid 1000 --regid 1000 --groups 5,29
 
-	# step 82 command: die with the parent
+	# step 86 command: die with the parent
 	# (as said before: setpriv does so after all else)
 
-	# step 83 command: open a terminal of 24 rows and 80 columns
+	# step 87 command: open a terminal of 24 rows and 80 columns
 	# left out: the command keeps the terminal of this script
 
-	# step 84 command: take the terminal
+	# step 88 command: take the terminal
 	# left out: the command keeps the terminal of this script
 
-	# step 85 command: enter /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 89 command: enter /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	# (the last shell enters it, in the new root)
 	into='/x'\''y
 $(touch /tmp/z)	[31m\ÿ -n'
 
-	# step 86 command: set capabilities: effective 0x2000, permitted 0x2000, inheritable 0x2000
+	# step 90 command: set capabilities: effective 0x2000, permitted 0x2000, inheritable 0x2000
 	# (effective and permitted follow from the exec: for uid 0 all that the bounding set has,
 	# for others what the ambient set has)
 	set -- "$@" --inh-caps -all,+net_raw
 
-	# step 87 command: raise ambient set 0x2000
+	# step 91 command: raise ambient set 0x2000
 	set -- "$@" --ambient-caps -all,+net_raw
 
-	# step 88 command: set no_new_privs
+	# step 92 command: set no_new_privs
 	set -- "$@" --no-new-privs
 
-	# step 89 command: load seccomp filter default (3 instructions)
+	# step 93 command: load seccomp filter default (3 instructions)
 	# left out: no tool of util-linux 2.38 loads a filter
 
-	# step 90 command: exec ls -l /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 94 command: exec ls -l /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	# left out: the variable not.a.name, which a shell does not hand on
 	# left out: the variable dir, which this script uses itself
 	# From the environment of this script, since they may be secrets: TOKEN EMPTY
@@ -499,20 +527,20 @@ cleanup() {
 	rm "$dir/up" "$dir/down"
 	rmdir "$dir/stage" "$dir"
 
-	# step 91 parent: remove the mount point /tmp if empty
+	# step 95 parent: remove the mount point /tmp if empty
 	# (after the end)
 	root=/home/alice/tree
 	inside /
 	[ -L "$at/tmp" ] || { flock --exclusive --nonblock 8 && rmdir -- "$at/tmp" 2>/dev/null; }
 
-	# step 92 parent: remove the mount point /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n if empty
+	# step 96 parent: remove the mount point /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n if empty
 	# (after the end)
 	root=/home/alice/tree
 	inside '/x'\''y
 $(touch /tmp'
 	[ -L "$at/"'z)	[31m\ÿ -n' ] || [ ! -f "$at/"'z)	[31m\ÿ -n' ] || [ -s "$at/"'z)	[31m\ÿ -n' ] || { flock --exclusive --nonblock 8 && rm -f -- "$at/"'z)	[31m\ÿ -n'; }
 
-	# step 93 parent: remove /var/tmp/rl-run-1000-42
+	# step 97 parent: remove /var/tmp/rl-run-1000-42
 	# (after the end)
 	# (its files have ids of the container's map: the user namespace was kept for that)
 	nsenter --user=/proc/self/fd/6 -- rm -rf -- /var/tmp/rl-run-1000-42 || rm -rf -- /var/tmp/rl-run-1000-42

@@ -1,0 +1,101 @@
+package launch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/net/session"
+	"github.com/rl-run/rl-run/plan"
+	"github.com/rl-run/rl-run/userns"
+)
+
+// TheSession is the name of the session's process among those that a plan joins:
+// none that a container can have.
+const TheSession = "the network session"
+
+// nesting is a container's place in the caller's network session.
+type nesting struct {
+	uid, gid []plan.Extent    // as the session's user namespace has them
+	network  *session.Network // whose bridge it is connected to; nil for none
+}
+
+// Named reports whether --net names a network.
+func (s *Spec) Named() bool {
+	return Share(s.Net).Owner() == "" &&
+		!slices.Contains([]string{"", NetAuto, NetNone, NetHost, NetPasta, NetSlirp, NetVeth}, s.Net)
+}
+
+// nest finds out whether the container nests in the session: for a named network it
+// has to; else it does where that saves the call of newuidmap and newgidmap.
+func (c *compiler) nest() error {
+	s, named := c.host.Session, c.spec.Named()
+	switch {
+	case named && c.joins():
+		return fmt.Errorf("--net=%s: the container is in the user namespace of another, not in that of the network session", c.spec.Net)
+	case named && s == nil:
+		return hinted(fmt.Errorf("--net=%s: the network session does not run", c.spec.Net), "rl-net start")
+	case s == nil, c.joins(), !named && c.IDs.How.Way != userns.WayHelpers:
+		return nil
+	}
+	var in nesting
+	var err error
+	if in.uid, err = session.NestedMaps(s.UIDMap, c.IDs.Maps.UID); err == nil {
+		in.gid, err = session.NestedMaps(s.GIDMap, c.IDs.Maps.GID)
+	}
+	if err != nil {
+		if named {
+			return fmt.Errorf("--net=%s: %w", c.spec.Net, err)
+		}
+		return nil // with maps of its own it stands beside
+	}
+	name := c.spec.Net
+	if c.spec.Net == NetAuto {
+		name = session.Auto
+	}
+	if n, known := s.Network(name); known && (named || s.Upstream != "") {
+		in.network = &n
+		c.Network = Network{Kind: "session"}
+	} else if named {
+		return hinted(fmt.Errorf("--net=%s: there is no such network", name), "rl-net create "+name+"; rl-net ls lists them")
+	}
+	c.nesting = &in
+	return nil
+}
+
+// startNested has a joiner, which is in the session, start init.
+func (c *compiler) startNested(by plan.Actor, flags uint64) {
+	c.Plan.Add(by, plan.StartJoiner{}, "a user namespace is entered by a process of one thread")
+	c.Plan.Add(plan.Joiner, plan.DieWithParent{}, "")
+	c.Plan.Add(plan.Joiner, plan.Join{Flags: unix.CLONE_NEWUSER, Of: TheSession, PID: c.host.Session.Pid}, "which has the ids, and the bridges")
+	c.Plan.Add(plan.Joiner, plan.StartInit{Flags: flags}, "the user namespace comes first; the others are made inside it")
+}
+
+func (c *compiler) mapNested() {
+	c.parent(plan.MapNested{}, "a namespace gets its owner when it is made: maps before the others")
+	c.Plan.Add(plan.Mapper, plan.Join{Flags: unix.CLONE_NEWUSER, Of: TheSession, PID: c.host.Session.Pid}, "no newuidmap is needed there")
+	c.Plan.Add(plan.Mapper, plan.WriteIDMaps{UID: c.nesting.uid, GID: c.nesting.gid}, "")
+}
+
+// onBridge reports whether the container is connected to a bridge of the session.
+func (c *compiler) onBridge() bool { return c.nesting != nil && c.nesting.network != nil && c.ownNet() }
+
+func (c *compiler) makePort() {
+	c.parent(plan.MakePort{Network: c.nesting.network.Name}, "nobody is asked but the kernel")
+	c.Plan.Add(plan.Linker, plan.Join{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET, Of: TheSession, PID: c.host.Session.Pid}, "where the bridges are")
+	c.Plan.Add(plan.Linker, plan.SendLink{}, "")
+}
+
+// bridgeResolv has the network's name server, which knows its containers, with the
+// search list and options of the host.
+func (c *compiler) bridgeResolv() string {
+	text := fmt.Sprintf("nameserver %s\n", c.nesting.network.Gateway())
+	for line := range strings.Lines(string(c.host.Resolv)) {
+		if words := strings.Fields(line); len(words) > 1 && (words[0] == "search" || words[0] == "domain" || words[0] == "options") {
+			text += strings.Join(words, " ") + "\n"
+		}
+	}
+	return text
+}
