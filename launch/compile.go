@@ -262,7 +262,7 @@ func (c *compiler) command(filter *seccomp.Profile) error {
 		c.inCmd(plan.KeepOutput{}, "")
 	}
 	c.openFiles()
-	c.inCmd(plan.CloseOnExec{}, "")
+	c.inCmd(plan.CloseOnExec{Keep: c.host.Listen.Count}, "")
 	c.inCmd(plan.DropBounding{Keep: uint64(c.sets.Bounding), Last: c.host.LastCap}, "first, while CAP_SETPCAP is there")
 	c.inCmd(plan.ResetSignals{}, "")
 	if c.early() {

@@ -124,6 +124,11 @@ func (c *compiler) environment() []string {
 		env.set("HOSTNAME=" + name)
 	}
 	env.set("container=rl-run")
+	if c.host.Listen.Count > 0 {
+		for _, kv := range c.host.Listen.Env(commandPID) {
+			env.set(kv)
+		}
+	}
 	env.add(c.spec.Env, host)
 	return env
 }
@@ -165,6 +170,12 @@ func (v variables) index(k string) int {
 	return slices.IndexFunc(v, func(kv string) bool {
 		return len(kv) > len(k) && kv[len(k)] == '=' && kv[:len(k)] == k
 	})
+}
+
+// value is that of a variable, empty where it is not set.
+func (v variables) value(k string) string {
+	s, _ := v.get(k)
+	return s
 }
 
 func (v variables) get(k string) (string, bool) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 
 	"github.com/rl-run/rl-run/net/port"
@@ -25,6 +26,14 @@ func (c *compiler) network() (err error) {
 		case c.host.Netd == "":
 			return hinted(fmt.Errorf("-p %s: rl-netd is not there, which forwards ports", s.Publish[0]),
 				"make install puts it beside rl-run")
+		}
+	}
+	if s.Listen {
+		switch {
+		case !c.ownPID():
+			return fmt.Errorf("--listen-fd: in a shared pid namespace the command's own number is not known, which LISTEN_PID has to be")
+		case c.joins():
+			return fmt.Errorf("--listen-fd: no descriptor is passed into the user namespace of another container")
 		}
 	}
 	switch s.Net {
@@ -180,8 +189,21 @@ func (c *compiler) hostAddresses() []netip.Addr {
 }
 
 // probeNetwork finds out what the network of a Spec needs.
-func (h *Host) probeNetwork(s *Spec, executable string) {
+func (h *Host) probeNetwork(s *Spec, executable string) error {
 	beside := filepath.Dir(executable)
+	if s.Listen {
+		var err error
+		get := variables(h.Environ).value
+		h.Listen, err = port.ParseListenFDs(get("LISTEN_PID"), get("LISTEN_FDS"), get("LISTEN_FDNAMES"), os.Getpid())
+		if err == nil {
+			if err = h.Listen.Check(); err != nil {
+				err = fmt.Errorf("--listen-fd: %w", err)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if len(s.Publish) > 0 {
 		h.Netd = findNetd(beside)
 	}
@@ -191,7 +213,12 @@ func (h *Host) probeNetwork(s *Spec, executable string) {
 	case NetVeth:
 		h.findVeth(s, beside)
 	}
+	return nil
 }
+
+// commandPID is the number of the command in a pid namespace of its own: the first
+// process that init clones.
+const commandPID = 2
 
 // publishes are the values of -p, one for each port.
 func publishes(list []port.Bound) []string {

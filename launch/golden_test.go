@@ -93,6 +93,9 @@ var goldens = []golden{
 		s.Net, s.Name, h.Veth.Path = NetVeth, "box", "/usr/local/libexec/rl-run/rl-veth"
 		s.Veth.Host, s.Veth.IP = netip.MustParsePrefix("192.168.47.11/24"), netip.MustParsePrefix("192.168.47.12/24")
 	}}},
+	{"net-listen", "rl-run --net=none --listen-fd ./debian sh", "started by socket activation, with two sockets", []func(*Spec, *Host){func(s *Spec, h *Host) {
+		s.Listen, h.Listen = true, port.ListenFDs{Count: 2, Names: []string{"web", "web"}}
+	}}},
 	{"net-session", "rl-run ./debian sh", "a network session runs", []func(*Spec, *Host){warm, func(s *Spec, _ *Host) { s.Net = NetAuto }}},
 	{"net-none-session", "rl-run --net=none ./debian sh", "a network session runs", []func(*Spec, *Host){warm}},
 	{"net-named", "rl-run -d --net=db --name pg -p 5432:5432 ./debian sh", "a network session runs", []func(*Spec, *Host){warm, func(s *Spec, _ *Host) {

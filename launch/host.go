@@ -2,6 +2,7 @@ package launch
 
 import (
 	"github.com/rl-run/rl-run/cgroup"
+	"github.com/rl-run/rl-run/net/port"
 	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/net/usermode"
 	"github.com/rl-run/rl-run/net/veth"
@@ -44,6 +45,8 @@ type Host struct {
 
 	Session    *session.Session // the caller's, while one runs
 	SessionDir session.Dir
+
+	Listen port.ListenFDs // sockets for the command
 
 	Usermode usermode.Host   // for a network that a driver carries
 	Without  []usermode.Kind // drivers that were tried and did not work

@@ -80,7 +80,9 @@ func Probe(s *Spec) (h Host, err error) {
 		}
 	}
 	if executable, err := os.Executable(); err == nil {
-		h.probeNetwork(s, executable)
+		if err := h.probeNetwork(s, executable); err != nil {
+			return h, err
+		}
 	}
 	if ws, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ); err == nil {
 		h.TTY, h.Rows, h.Cols = true, ws.Row, ws.Col

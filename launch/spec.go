@@ -69,6 +69,7 @@ type Spec struct {
 	UserOf                string // container whose user namespace is shared; those of the others do, too
 	Net                   string
 	Publish               []port.Publish
+	Listen                bool            // pass on the sockets of socket activation
 	MTU                   int             // of the container's link, in bytes; 0 for what suits it
 	Veth                  usernet.Request // Bridge, Host and IP alone
 	Hostname, Name        string

@@ -68,9 +68,9 @@ type SetLimit struct {
 // written as well.
 type NullStdin struct{ Output bool }
 
-// CloseOnExec marks every fd above 2 close-on-exec: those that the launcher
-// was started with, too.
-type CloseOnExec struct{}
+// CloseOnExec marks every fd above 2, and above the Keep ones behind that, close-on-exec:
+// those that the launcher was started with, too.
+type CloseOnExec struct{ Keep int }
 
 // ResetSignals gives back the signal mask with which the launcher was started,
 // and the default action to 32 and 33, which programs that use posix_spawn(3)
@@ -157,7 +157,6 @@ func (s WaitFor) String() string     { return fmt.Sprintf("wait for %s", s.Whom)
 func (NewKeyring) String() string    { return "join a new session keyring" }
 func (NewSession) String() string    { return "start a session" }
 func (s SetUmask) String() string    { return fmt.Sprintf("set umask %04o", s.Mask) }
-func (CloseOnExec) String() string   { return "mark fds above 2 close-on-exec" }
 func (ResetSignals) String() string  { return "reset the signal mask" }
 func (s Chdir) String() string       { return "enter " + s.Path }
 func (s SetLimit) String() string {
@@ -267,8 +266,8 @@ func (s NullStdin) lower(p *program) {
 
 const allFDs = 1<<32 - 1
 
-func (CloseOnExec) lower(p *program) {
-	p.call(unix.SYS_CLOSE_RANGE, lit(3), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
+func (s CloseOnExec) lower(p *program) {
+	p.call(unix.SYS_CLOSE_RANGE, lit(3+s.Keep), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
 }
 
 func (ResetSignals) lower(p *program) {
@@ -320,3 +319,5 @@ func (s Exec) lower(p *program) {
 	}
 	p.compare(lit(0), 0, 1, unix.EACCES)
 }
+
+func (s CloseOnExec) String() string { return fmt.Sprintf("mark fds above %d close-on-exec", 2+s.Keep) }

@@ -27,6 +27,7 @@ func (f *flags) network(w *words) (err error) {
 			return err
 		}
 	}
+	s.Listen = w.listen
 	if s.Publish, err = port.Parse(w.publish); err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ Network:
                        auto: pasta, else slirp4netns, else none with a note
   -p, --publish [HOSTIP:]HOSTPORT:PORT[/udp]
                        ranges like 8000-8010:80-90; HOSTPORT 0 for a free one
+  --listen-fd          pass on the sockets of systemd's socket activation
   --mtu BYTES          of the container's link
   --veth-host ADDRESS/N, --veth-ip ADDRESS/N, --veth-bridge NAME
                        for --net=veth; what is not given comes from the policy

@@ -29,6 +29,7 @@ type words struct {
 	limited                           [][2]string // option and value, in the order of the command line
 	ulimits                           []string
 	tty, stdin, init, remove, detach  bool
+	listen                            bool
 	privileged, fakeRoot              bool
 	explain                           string
 	secrets, verbose, timing, quiet   bool
@@ -84,6 +85,7 @@ var options = [...]option{
 	{"dns", "", "", func(w *words) pflag.Value { return (*list)(&w.dns) }},
 	{"add-host", "", "", func(w *words) pflag.Value { return (*list)(&w.hosts) }},
 
+	{"listen-fd", "", "true", func(w *words) pflag.Value { return (*truth)(&w.listen) }},
 	{"mtu", "", "", func(w *words) pflag.Value { return (*text)(&w.mtu) }},
 	{"veth-host", "", "", func(w *words) pflag.Value { return (*text)(&w.vethHost) }},
 	{"veth-ip", "", "", func(w *words) pflag.Value { return (*text)(&w.vethIP) }},

@@ -1,0 +1,77 @@
+package run
+
+import (
+	"bufio"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rl-run/rl-run/internal/trial"
+)
+
+// activated starts rl-run as systemd starts a service with a socket: it is descriptor 3.
+func activated(t *testing.T, l *os.File, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web exec "$@"`, "sh", trial.Bin(t, "rl-run")}, args...)...)
+	c.ExtraFiles = []*os.File{l}
+	c.Stderr = os.Stderr
+	return c
+}
+
+// What a socket of the host accepts is answered in a container without a network.
+func TestListenFD(t *testing.T) {
+	begin(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	file, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	c := activated(t, file, "--listen-fd", "--net=none", trial.Tree(t, "debian"), "perl", "-e",
+		`open(S, "+<&=3") or die; accept(C, S) or die; print C "$ENV{LISTEN_PID} $$ $ENV{LISTEN_FDS} $ENV{LISTEN_FDNAMES}\n"; close C`)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil || line != "2 2 1 web\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Without the option a socket stays outside, like any descriptor.
+func TestListenFDIsAskedFor(t *testing.T) {
+	begin(t)
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	c := activated(t, null, "--net=none", trial.Tree(t, "busybox"), "sh", "-c", "ls /proc/self/fd; echo $LISTEN_FDS")
+	out, err := c.Output()
+	if got := strings.Fields(string(out)); err != nil || len(got) > 4 {
+		t.Errorf("descriptors %q, %v", got, err)
+	}
+	c = activated(t, null, "--listen-fd", trial.Tree(t, "busybox"), "true")
+	c.Stderr = nil
+	_, err = c.Output()
+	exit, ok := err.(*exec.ExitError) //nolint:errorlint // it is what Output returns
+	if !ok || exit.ExitCode() != 125 || !strings.Contains(string(exit.Stderr), "--listen-fd: ") {
+		t.Errorf("a descriptor that is no socket: %v: %s", err, exit.Stderr)
+	}
+}
