@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +18,24 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// program is the guard as a file.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "guard")
+	if err == nil {
+		program = filepath.Join(dir, Name)
+		err = os.WriteFile(program, Image(), 0o755) //nolint:gosec // it is to be executed
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
 
 // setup says how a guard is started.
 type setup struct {
@@ -72,18 +91,9 @@ func (o setup) start(t *testing.T, child ...string) *guarded {
 	if o.qemu != "" {
 		c.Args = append([]string{o.qemu, "-0", Name, o.image}, argv[1:]...)
 	} else {
-		fd, err := MemFD()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-		// A number that none of the child's own takes. By /proc/PID/fd a process of another user namespace may not execute.
-		high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 100)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(high)
-		c = exec.Command("/proc/self/fd/" + strconv.Itoa(high))
+		// A file: whether a process of another user namespace may execute by a path below /proc depends on
+		// what the test's other children do with the memory that they share with it for a moment.
+		c = exec.Command(program)
 		c.Args = argv
 	}
 	c.Env = append([]string{"PATH=" + os.Getenv("PATH")}, o.env...)

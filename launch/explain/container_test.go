@@ -32,7 +32,7 @@ func (c container) args(tb testing.TB, more ...string) []string {
 	tb.Helper()
 	exe := probeProgram(tb)
 	args := append([]string{"--quiet", "--security-opt", "seccomp=unconfined", "-v", exe + ":" + exe + ":ro"}, more...)
-	args = append(args, c.options...)
+	args = append(append(args, "--net=none"), c.options...) // a script has lo alone, and says so
 	return append(append(args, c.rootfs, exe, probeWord), c.words...)
 }
 
