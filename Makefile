@@ -4,7 +4,7 @@ PREFIX   ?= /usr/local
 FUZZTIME ?= 10s
 
 # The other names of rl-run, links to it: one binary that looks at the name it was called by.
-LINKS := rl-unshare rl-exec rl-ps rl-logs rl-stop rl-kill rl-wait rl-inspect rl-rm rl-net
+LINKS := rl-unshare rl-exec rl-ps rl-logs rl-stop rl-kill rl-wait rl-inspect rl-rm rl-net rl-doctor
 
 # All programs are static: they run on any distribution, and a container's start pays for no dynamic linker.
 export CGO_ENABLED := 0

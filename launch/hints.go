@@ -114,6 +114,12 @@ func Hint(err error) string {
 	if h, ok := errors.AsType[*Hinted](err); ok {
 		return h.Hint
 	}
+	if h, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		return h.Hint()
+	}
 	if errors.Is(err, unix.EMFILE) {
 		return "too many open files: raise the limit, ulimit -n 256"
 	}

@@ -45,11 +45,13 @@ func main() {
 		os.Exit(inspect(os.Args[1:]))
 	case "rl-rm":
 		os.Exit(remove(os.Args[1:]))
+	case "rl-doctor":
+		os.Exit(doctor(os.Args[1:]))
 	case "rl-net":
 		os.Exit(network(os.Args[1:]))
 	case "rl-run":
 		os.Exit(run(os.Args[1:]))
 	}
-	fmt.Fprintf(os.Stderr, "rl-run: error: start as %q: no such command (expected rl-run, rl-exec, rl-ps, rl-logs, rl-stop, rl-kill, rl-wait, rl-inspect, rl-rm, rl-net or rl-unshare)\n", name)
+	fmt.Fprintf(os.Stderr, "rl-run: error: start as %q: no such command (expected rl-run, rl-exec, rl-ps, rl-logs, rl-stop, rl-kill, rl-wait, rl-inspect, rl-rm, rl-net, rl-doctor or rl-unshare)\n", name)
 	os.Exit(failure)
 }

@@ -1,0 +1,152 @@
+package launch
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/cgroup"
+	"github.com/rl-run/rl-run/net/usermode"
+	"github.com/rl-run/rl-run/rootfs"
+	"github.com/rl-run/rl-run/userns"
+)
+
+// Health is how well a part of a machine serves containers.
+type Health string
+
+// The healths, from the best to the worst.
+const (
+	Usable   Health = "ok"
+	Degraded Health = "degraded" // containers start, without something
+	Unusable Health = "unusable" // no container starts
+)
+
+// Finding is what is to say of one part of a machine.
+type Finding struct {
+	Part   string `json:"part"`
+	Health Health `json:"health"`
+	Text   string `json:"text"`
+	Mend   string `json:"mend,omitempty"` // the line that mends it
+}
+
+// Machine is what ProbeMachine saw.
+type Machine struct {
+	Kernel     [2]int
+	Executable string
+	Caller     userns.Caller
+	Sysctls    map[string]string // by name, without those that the kernel lacks
+	Filtered   bool              // a seccomp filter is in force
+	Single     error             // of a user namespace with the caller's own id
+	Mapped     error             // of one with all of the caller's ids; nil where there is one alone
+	ProcMasks  []string          // what is mounted over parts of /proc
+	Overlay    bool
+	Usermode   usermode.Host
+	Limits     map[string]error // by the option, for those that cannot be enforced
+	Runtime    error            // of the directory for the containers' state
+	Free       uint64           // bytes for layers on disk
+	LayersIn   string
+	NextID     uint32 // above all subordinate ids that anybody has
+}
+
+// sysctls decide about user namespaces.
+const (
+	sysctlClone    = "kernel.unprivileged_userns_clone"
+	sysctlMax      = "user.max_user_namespaces"
+	sysctlAppArmor = "kernel.apparmor_restrict_unprivileged_userns"
+)
+
+// ProbeMachine looks at this machine. It starts a process in a user namespace, twice at most,
+// which ends at once; else it only reads. runtimeDir is the error of the state directory.
+func ProbeMachine(runtimeDir error) (m Machine, err error) {
+	path := os.Getenv("PATH")
+	m = Machine{Runtime: runtimeDir, Sysctls: make(map[string]string), Limits: make(map[string]error)}
+	if m.Kernel, err = kernel(); err != nil {
+		return m, err
+	}
+	if m.Caller, err = userns.Probe(userns.ModeAuto, path); err != nil {
+		return m, err
+	}
+	m.Executable, _ = os.Executable()
+	for _, name := range []string{sysctlClone, sysctlMax, sysctlAppArmor} {
+		if text, err := small("/proc/sys/" + strings.ReplaceAll(name, ".", "/")); err == nil && len(text) > 0 {
+			m.Sysctls[name] = strings.TrimSpace(string(text))
+		}
+	}
+	if mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0); err == nil {
+		m.Filtered = mode == unix.SECCOMP_MODE_FILTER
+	}
+	m.Single = tryUserNamespace(userns.ModeSingle, m.Caller)
+	if ids, err := userns.Compile(userns.Request{}, m.Caller); err == nil && ids.How.Way != userns.WaySelf && m.Single == nil {
+		m.Mapped = tryUserNamespace(userns.ModeAuto, m.Caller)
+	}
+	if m.ProcMasks, err = rootfs.Submounts("/proc"); err != nil {
+		return m, err
+	}
+	filesystems, err := small("/proc/filesystems")
+	if err != nil {
+		return m, err
+	}
+	m.Overlay = strings.Contains(string(filesystems), "\toverlay\n")
+	m.Usermode = usermode.Probe(path)
+	m.tryLimits()
+	m.LayersIn = filepath.Dir(layersDir(""))
+	var fs unix.Statfs_t
+	if err := unix.Statfs(m.LayersIn, &fs); err == nil {
+		m.Free = fs.Bavail * uint64(fs.Bsize)
+	}
+	m.NextID = nextSubordinate()
+	return m, nil
+}
+
+// tryUserNamespace starts a program that does nothing in a user namespace.
+func tryUserNamespace(mode userns.Mode, c userns.Caller) error {
+	ids, err := userns.Compile(userns.Request{Mode: mode}, c)
+	if err != nil {
+		return err
+	}
+	ws, err := RunInMap(ids, c, []string{"/bin/true", "/usr/bin/true"}, []string{"true"}, nil, -1)
+	if err == nil && ws != 0 {
+		err = fmt.Errorf("a process in it ended with status %#x", int(ws))
+	}
+	return err
+}
+
+// tryLimits finds out which limits can be enforced, one by one.
+func (m *Machine) tryLimits() {
+	for _, o := range [...][2]string{{"memory", "64m"}, {"cpus", "0.5"}, {"cpuset-cpus", "0"}, {"pids-limit", "64"}, {"blkio-weight", "500"}} {
+		var l cgroup.Limits
+		err := l.Set(o[0], o[1])
+		if err == nil {
+			h := cgroup.Probe(&l, os.Getenv)
+			_, _, err = cgroup.Compile(&l, &h, "doctor", cgroup.Require)
+		}
+		if err != nil {
+			m.Limits[o[0]] = err
+		}
+	}
+}
+
+// nextSubordinate is the first id above all that /etc/subuid and /etc/subgid give away.
+func nextSubordinate() uint32 {
+	next := uint64(100000)
+	for _, file := range []string{"/etc/subuid", "/etc/subgid"} {
+		text, err := small(file)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			if f := strings.Split(strings.TrimSpace(line), ":"); len(f) == 3 {
+				first, err1 := strconv.ParseUint(f[1], 10, 32)
+				count, err2 := strconv.ParseUint(f[2], 10, 32)
+				if err1 == nil && err2 == nil {
+					next = max(next, first+count)
+				}
+			}
+		}
+	}
+	return uint32(min(next, 1<<32-1))
+}

@@ -1,0 +1,2 @@
+// Package doctor calls rl-doctor where something really is amiss.
+package doctor
