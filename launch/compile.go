@@ -76,6 +76,7 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		c.proc,
 		c.dev,
 		c.files,
+		c.fakes,
 		c.sys,
 		c.masks,
 		c.mounts,

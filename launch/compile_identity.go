@@ -124,6 +124,9 @@ func (c *compiler) environment() []string {
 		env.set("HOSTNAME=" + name)
 	}
 	env.set("container=rl-run")
+	if c.spec.FakeRoot {
+		env.set("APT_CONFIG=" + aptConfig)
+	}
 	if c.host.Listen.Count > 0 {
 		for _, kv := range c.host.Listen.Env(commandPID) {
 			env.set(kv)

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/rl-run/rl-run/caps"
@@ -35,6 +36,17 @@ func (c *compiler) seccomp(p *seccomp.Profile) (*plan.Seccomp, error) {
 	env := seccomp.Env{Arch: c.host.Arch, Caps: c.sets.Bounding, Kernel: c.host.Kernel}
 	s := &plan.Seccomp{Profile: "default"}
 	var err error
+	if c.spec.FakeRoot {
+		s.Profile = "fake-root"
+		fake := fakeRoot(c.spec.Seccomp, p)
+		if s.Flags, err = fake.FilterFlags(); err == nil {
+			s.Filter, err = seccomp.Compile(fake, env)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--fake-root: %w", err)
+		}
+		return s, nil
+	}
 	switch {
 	case c.spec.Seccomp == "unconfined":
 		return nil, nil
@@ -50,4 +62,37 @@ func (c *compiler) seccomp(p *seccomp.Profile) (*plan.Seccomp, error) {
 		return nil, fmt.Errorf("--security-opt seccomp=%s: %w", s.Profile, err)
 	}
 	return s, nil
+}
+
+// fakeRoot is a profile with the rules of --fake-root before its own.
+func fakeRoot(name string, p *seccomp.Profile) *seccomp.Profile {
+	var with seccomp.Profile
+	switch {
+	case name == "unconfined":
+		with.DefaultAction = seccomp.Allow
+	case p == nil:
+		with = *seccomp.Default()
+	default:
+		with = *p
+	}
+	with.Refuse = append(seccomp.FakeRoot(), with.Refuse...)
+	return &with
+}
+
+// aptConfig is where a container finds what --fake-root has to say to apt: it checks
+// that it has become the user of its sandbox.
+const aptConfig = "/dev/rl-run-apt.conf"
+
+// fakes announces --fake-root, and provides for apt.
+func (c *compiler) fakes() error {
+	switch {
+	case !c.spec.FakeRoot:
+		return nil
+	case c.spec.NewPrivs:
+		return errors.New("--fake-root: with no-new-privileges=false the filter is in force before the command has its own ids")
+	}
+	c.note("--fake-root: changes of owner and of ids succeed, and nothing is changed")
+	c.ownMountPoint(aptConfig)
+	c.inInit(plan.ProvideFile{Target: aptConfig, Name: "apt.conf", Content: "APT::Sandbox::User \"root\";\n"}, "apt checks its ids")
+	return nil
 }

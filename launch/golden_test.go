@@ -96,6 +96,7 @@ var goldens = []golden{
 	{"net-listen", "rl-run --net=none --listen-fd ./debian sh", "started by socket activation, with two sockets", []func(*Spec, *Host){func(s *Spec, h *Host) {
 		s.Listen, h.Listen = true, port.ListenFDs{Count: 2, Names: []string{"web", "web"}}
 	}}},
+	{"fake-root", "rl-run --net=none --userns=single --fake-root ./debian sh", "", []func(*Spec, *Host){singleID, func(s *Spec, _ *Host) { s.FakeRoot = true }}},
 	{"net-session", "rl-run ./debian sh", "a network session runs", []func(*Spec, *Host){warm, func(s *Spec, _ *Host) { s.Net = NetAuto }}},
 	{"net-none-session", "rl-run --net=none ./debian sh", "a network session runs", []func(*Spec, *Host){warm}},
 	{"net-named", "rl-run -d --net=db --name pg -p 5432:5432 ./debian sh", "a network session runs", []func(*Spec, *Host){warm, func(s *Spec, _ *Host) {

@@ -77,6 +77,7 @@ type Spec struct {
 
 	CapAdd, CapDrop []string
 	Seccomp         string // "" for the default profile, "unconfined", or a path
+	FakeRoot        bool   // changes of owner and id succeed and do nothing
 	NewPrivs        bool   // no_new_privs off
 	Mask, Unmask    []string
 

@@ -59,8 +59,6 @@ func (f *flags) refusals(w *words) error {
 			Err:  errors.New("--privileged: a container of rl-run has no privileges of the host to give"),
 			Hint: "--cap-add ALL --security-opt seccomp=unconfined --security-opt unmask=ALL gives all that a user namespace has",
 		}
-	case w.fakeRoot:
-		return errors.New("--fake-root: not supported yet")
 	case !w.init:
 		return errors.New("--init=false: not supported yet: the command always runs under an init")
 	}

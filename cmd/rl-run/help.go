@@ -58,6 +58,8 @@ Network:
 
 Privilege:
   --cap-add CAP, --cap-drop CAP       with or without CAP_, or ALL
+  --fake-root          changes of owner and id succeed and do nothing, for package
+                       managers where there is a single id
   --security-opt seccomp=FILE|unconfined
   --security-opt no-new-privileges[=false]
   --security-opt mask=PATH|unmask=PATH|unmask=ALL
