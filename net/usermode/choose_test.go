@@ -135,7 +135,7 @@ func TestDriver(t *testing.T) {
 		{
 			"slirp4netns", stub, func(_ *Host, r *Request) { r.Kind = Slirp4netns },
 			"/usr/bin/slirp4netns --configure --mtu=65520 --disable-host-loopback --enable-sandbox --enable-seccomp " +
-				"--cidr=10.0.2.0/24 --ready-fd=3 --netns-type=path --enable-ipv6 /proc/self/fd/0 eth0",
+				"--cidr=10.0.2.0/24 --ready-fd=1 --netns-type=path --enable-ipv6 /proc/self/fd/0 eth0",
 			"nameserver 10.0.2.3\nsearch a.example b.example\noptions edns0\n", "[192.0.2.1 2001:db8::1]",
 		},
 		{
@@ -143,7 +143,7 @@ func TestDriver(t *testing.T) {
 				r.Kind, r.NoDNS, h.Outward6, r.Subnet = Slirp4netns, true, netip.Addr{}, netip.MustParsePrefix("10.9.8.0/24")
 			},
 			"/usr/bin/slirp4netns --configure --mtu=65520 --disable-host-loopback --enable-sandbox --enable-seccomp " +
-				"--cidr=10.9.8.0/24 --ready-fd=3 --netns-type=path --disable-dns /proc/self/fd/0 eth0",
+				"--cidr=10.9.8.0/24 --ready-fd=1 --netns-type=path --disable-dns /proc/self/fd/0 eth0",
 			"search a.example b.example\noptions edns0\n", "[192.0.2.1]",
 		},
 	} {
@@ -167,6 +167,17 @@ func TestDriver(t *testing.T) {
 		}
 		if got := "[" + strings.Join(hosts, " ") + "]"; got != test.hosts {
 			t.Errorf("%s: hosts %s, want %s", test.name, got, test.hosts)
+		}
+	}
+}
+
+func TestIsReady(t *testing.T) {
+	for arrived, want := range map[string][2]bool{
+		"": {}, "2\n": {true, false}, "1": {true, true}, "WARNING: 1\n": {true, false}, "WARNING: x\n1": {true, true}, "WARNING: 1": {true, false},
+	} {
+		got := [2]bool{Driver{Kind: Pasta}.IsReady([]byte(arrived)), Driver{Kind: Slirp4netns}.IsReady([]byte(arrived))}
+		if got != want {
+			t.Errorf("%q: %v, want %v", arrived, got, want)
 		}
 	}
 }

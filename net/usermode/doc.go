@@ -6,6 +6,8 @@
 // told on descriptor 1, messages go to descriptor 2. No other number does: since August 2024 pasta closes at its start
 // whatever lies above 2, also what its own arguments name.
 //
+// SIGPIPE has its default action: pasta of 2023 takes an ignored one for an error, and ends.
+//
 // # Where a driver runs
 //
 // In the user namespace that owns the net namespace, as its uid 0, so that it may make the tap device there without a

@@ -30,8 +30,8 @@ type Driver struct {
 }
 
 // The descriptors that a driver is started with. [Namespace] is the net namespace, open for reading. [Ready] is the write
-// end of a pipe: a byte arrives there when the tap device has its addresses and routes, or its end when the driver
-// ended before. [Messages] takes what it has to say; /dev/null will do. There shall be no others.
+// end of a pipe: what arrives there tells [Driver.IsReady]; its end is that of the driver. [Messages] takes what it has to
+// say; /dev/null will do. There shall be no others.
 const (
 	Namespace = 0
 	Ready     = 1
@@ -153,6 +153,16 @@ func (d Driver) slirp() []string {
 	return append(argv, namespacePath, d.Interface)
 }
 
+// IsReady reports whether what has arrived at [Ready] tells that the tap device has its addresses and routes. pasta writes
+// its process number there, and slirp4netns a single 1, behind whatever it prints on its standard output.
+func (d Driver) IsReady(arrived []byte) bool {
+	if d.Kind == Slirp4netns {
+		arrived = arrived[bytes.LastIndexByte(arrived, '\n')+1:]
+		return len(arrived) == 1 && arrived[0] == '1'
+	}
+	return len(arrived) > 0
+}
+
 // HostName is the name of the host inside a container.
 const HostName = "host.rl-run.internal"
 
@@ -191,7 +201,7 @@ func (d Driver) ResolvConf() []byte {
 func Cause(messages []byte) string {
 	cause := ""
 	for line := range strings.Lines(string(messages)) {
-		line = strings.TrimSpace(line)
+		line = strings.Trim(line, " \t\r\n\x00")
 		// An older pasta complains of each line that no syslog takes.
 		if line != "" && !strings.HasPrefix(line, "Failed to send ") {
 			cause = strings.ToValidUTF8(line, "?")

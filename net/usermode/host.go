@@ -145,7 +145,7 @@ func readSmall(path string) []byte {
 		if len(buf) == cap(buf) {
 			buf = append(buf, make([]byte, cap(buf))...)[:len(buf)]
 		}
-		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		n, err := unix.Read(fd, buf[len(buf):min(cap(buf), maxSmall)])
 		if n <= 0 || err != nil {
 			break
 		}
