@@ -83,8 +83,8 @@ func (c *Container) openConnection() (err error) {
 		if err := unix.Pipe2(n.ready[:], unix.O_CLOEXEC); err != nil {
 			return os.NewSyscallError("pipe2", err)
 		}
-		if n.messages, err = unix.MemfdCreate("messages", unix.MFD_CLOEXEC); err != nil {
-			return os.NewSyscallError("memfd_create", err)
+		if n.messages, err = messagesFile(); err != nil {
+			return err
 		}
 		for _, fd := range []*int{&n.ready[0], &n.ready[1], &n.messages} {
 			if *fd, err = plan.Above(*fd); err != nil {
@@ -97,6 +97,26 @@ func (c *Container) openConnection() (err error) {
 		c.opts.Network.Sockets = append(c.opts.Network.Sockets, b.FD)
 	}
 	return nil
+}
+
+// maxMessages is as much of what a driver says as is kept, in bytes.
+const maxMessages = 4096
+
+// messagesFile takes what a driver says, and no more than that in its whole life: the container may have it say much.
+func messagesFile() (int, error) {
+	fd, err := unix.MemfdCreate("messages", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return -1, os.NewSyscallError("memfd_create", err)
+	}
+	if err := unix.Ftruncate(fd, maxMessages); err != nil {
+		unix.Close(fd)
+		return -1, os.NewSyscallError("ftruncate", err)
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_GROW|unix.F_SEAL_SHRINK); err != nil {
+		unix.Close(fd)
+		return -1, os.NewSyscallError("fcntl", err)
+	}
+	return fd, nil
 }
 
 // startHelper starts a helper. The driver alone is to hold the pipe's end from then on.
@@ -203,20 +223,28 @@ func (c *Container) awaitNetwork() error {
 	}
 	defer closeFD(&n.ready[0])
 	kind, cause := c.driver.Kind, "it did not get ready in "+readyTime.String()
-	got, err := pollIn(n.ready[0], readyTime)
-	if err != nil {
-		return err
-	}
-	if got {
-		var b [1]byte
-		if k, _ := unix.Read(n.ready[0], b[:]); k > 0 {
-			return nil
+	var arrived []byte
+	for end := time.Now().Add(readyTime); ; {
+		got, err := pollIn(n.ready[0], time.Until(end))
+		if err != nil {
+			return err
 		}
-		said := make([]byte, 4096)
+		if !got {
+			break
+		}
+		b := make([]byte, 512)
+		if k, _ := unix.Read(n.ready[0], b); k > 0 && len(arrived) < maxMessages {
+			if arrived = append(arrived, b[:k]...); c.driver.IsReady(arrived) {
+				return nil
+			}
+			continue
+		}
+		said := make([]byte, maxMessages)
 		k, _ := unix.Pread(n.messages, said, 0)
 		if cause = usermode.Cause(said[:max(k, 0)]); cause == "" {
 			cause = "it ended at once"
 		}
+		break
 	}
 	return &driverError{kind, cause}
 }
