@@ -12,6 +12,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/net/usermode"
 )
 
 const (
@@ -27,7 +29,7 @@ const (
 
 // upstream keeps one user-mode driver running: the way out of all networks.
 type upstream struct {
-	driver driver
+	driver usermode.Driver
 	netns  *os.File
 
 	mu  sync.Mutex
@@ -59,7 +61,7 @@ func (s *host) startUpstream() {
 	go u.keep(failed)
 	for until := time.Now().Add(upTimeout); ; {
 		if hasWayOut() {
-			s.state.Upstream = d.name
+			s.state.Upstream = d.Kind.String()
 			return
 		}
 		select {
@@ -69,7 +71,7 @@ func (s *host) startUpstream() {
 		default:
 		}
 		if time.Now().After(until) {
-			s.noUpstream(fmt.Errorf("%s is not ready after %v", d.name, upTimeout))
+			s.noUpstream(fmt.Errorf("%v is not ready after %v", d.Kind, upTimeout))
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -128,7 +130,7 @@ func (u *upstream) keep(failed chan<- error) {
 		if err == nil {
 			err = errors.New("it ended")
 		}
-		err = fmt.Errorf("%s: %w", u.driver.name, err)
+		err = fmt.Errorf("%v: %w", u.driver.Kind, err)
 		select {
 		case failed <- err:
 		default:
@@ -145,10 +147,11 @@ func (u *upstream) keep(failed chan<- error) {
 // run runs the driver once. Here: uid 0 and all capabilities in the session's user
 // namespace, the host's net and mount namespaces; the driver confines itself.
 func (u *upstream) run() error {
-	c := exec.Command(u.driver.path, u.driver.args...)
-	c.Dir, c.Stdout, c.Stderr = "/", os.Stderr, os.Stderr
+	argv := u.driver.Argv()
+	c := exec.Command(argv[0], argv[1:]...)
+	// Nobody listens where it tells that it is ready: the route says the same.
+	c.Dir, c.Stdin, c.Stdout, c.Stderr = "/", u.netns, nil, os.Stderr
 	c.Env = []string{"PATH=" + os.Getenv("PATH")}
-	c.ExtraFiles = []*os.File{u.netns}
 	u.mu.Lock()
 	err := c.Start()
 	if err == nil {
