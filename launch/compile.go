@@ -2,7 +2,6 @@ package launch
 
 import (
 	"fmt"
-	"github.com/rl-run/rl-run/net/usermode"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -11,6 +10,7 @@ import (
 	"github.com/rl-run/rl-run/caps/seccomp"
 	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/internal/passwd"
+	"github.com/rl-run/rl-run/net/usermode"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs"
 	"github.com/rl-run/rl-run/userns"

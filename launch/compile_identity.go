@@ -2,7 +2,6 @@ package launch
 
 import (
 	"fmt"
-	"github.com/rl-run/rl-run/net/usermode"
 	"path"
 	"path/filepath"
 	"slices"
@@ -10,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rl-run/rl-run/net/usermode"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/userns"
 )

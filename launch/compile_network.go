@@ -61,8 +61,7 @@ func (c *compiler) chooseDriver() error {
 	d, notes, err := usermode.Choose(c.host.Usermode, usermode.Request{
 		Kind: drivers[c.spec.Net], Interface: inner, MTU: c.spec.MTU, Without: c.host.Without,
 	})
-	var e *usermode.Error
-	if errors.As(err, &e) {
+	if e, is := errors.AsType[*usermode.Error](err); is {
 		return hinted(fmt.Errorf("--net=%s: %w", c.spec.Net, err), e.Hint)
 	} else if err != nil {
 		return err

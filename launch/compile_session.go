@@ -91,11 +91,12 @@ func (c *compiler) makePort() {
 // bridgeResolv has the network's name server, which knows its containers, with the
 // search list and options of the host.
 func (c *compiler) bridgeResolv() string {
-	text := fmt.Sprintf("nameserver %s\n", c.nesting.network.Gateway())
+	var text strings.Builder
+	fmt.Fprintf(&text, "nameserver %s\n", c.nesting.network.Gateway())
 	for line := range strings.Lines(string(c.host.Resolv)) {
 		if words := strings.Fields(line); len(words) > 1 && (words[0] == "search" || words[0] == "domain" || words[0] == "options") {
-			text += strings.Join(words, " ") + "\n"
+			text.WriteString(strings.Join(words, " ") + "\n")
 		}
 	}
-	return text
+	return text.String()
 }

@@ -38,30 +38,44 @@ func TestDiagnose(t *testing.T) {
 	}{
 		{"healthy", func(*Machine) {}, "network", Usable, "by pasta, /usr/bin/pasta", ""},
 		{"old kernel", func(m *Machine) { m.Kernel = [2]int{5, 10} }, "kernel", Unusable, "Linux 5.10", "5.12"},
-		{"Debian's sysctl", func(m *Machine) { m.Single, m.Sysctls[sysctlClone] = refused(unix.EPERM), "0" }, "user namespaces", Unusable,
-			"kernel.unprivileged_userns_clone is 0", "sudo sysctl -w kernel.unprivileged_userns_clone=1"},
-		{"none left", func(m *Machine) { m.Single = refused(unix.ENOSPC) }, "user namespaces", Unusable,
-			"user.max_user_namespaces is 15000", "sudo sysctl -w user.max_user_namespaces=15000"},
-		{"AppArmor", func(m *Machine) { m.Single, m.Sysctls[sysctlAppArmor] = refused(unix.EPERM), "1" }, "user namespaces", Unusable,
-			"apparmor_restrict_unprivileged_userns is 1", "profile rl-run /usr/local/bin/rl-run flags=(unconfined) { userns, }"},
-		{"outer filter", func(m *Machine) { m.Single, m.Filtered = refused(unix.EPERM), true }, "user namespaces", Unusable,
-			"a seccomp filter", "--security-opt seccomp=unconfined"},
-		{"no ids", func(m *Machine) { m.Caller.Subordinate.UID = nil }, "subordinate ids", Degraded,
-			"none for alice", "sudo usermod --add-subuids 165536-231071 --add-subgids 165536-231071 alice"},
+		{
+			"Debian's sysctl", func(m *Machine) { m.Single, m.Sysctls[sysctlClone] = refused(unix.EPERM), "0" }, "user namespaces", Unusable,
+			"kernel.unprivileged_userns_clone is 0", "sudo sysctl -w kernel.unprivileged_userns_clone=1",
+		},
+		{
+			"none left", func(m *Machine) { m.Single = refused(unix.ENOSPC) }, "user namespaces", Unusable,
+			"user.max_user_namespaces is 15000", "sudo sysctl -w user.max_user_namespaces=15000",
+		},
+		{
+			"AppArmor", func(m *Machine) { m.Single, m.Sysctls[sysctlAppArmor] = refused(unix.EPERM), "1" }, "user namespaces", Unusable,
+			"apparmor_restrict_unprivileged_userns is 1", "profile rl-run /usr/local/bin/rl-run flags=(unconfined) { userns, }",
+		},
+		{
+			"outer filter", func(m *Machine) { m.Single, m.Filtered = refused(unix.EPERM), true }, "user namespaces", Unusable,
+			"a seccomp filter", "--security-opt seccomp=unconfined",
+		},
+		{
+			"no ids", func(m *Machine) { m.Caller.Subordinate.UID = nil }, "subordinate ids", Degraded,
+			"none for alice", "sudo usermod --add-subuids 165536-231071 --add-subgids 165536-231071 alice",
+		},
 		{"few ids", func(m *Machine) { m.Caller.Subordinate.GID[0].Count = 1000 }, "subordinate ids", Degraded, "65536 uids and 1000 gids", "usermod"},
 		{"overlapping ids", func(m *Machine) {
 			m.Caller.Subordinate.UID = append(m.Caller.Subordinate.UID, userns.Range{Start: 165535, Count: 10})
 		}, "subordinate ids", Degraded, "overlap", "sudoedit /etc/subuid"},
 		{"name service", func(m *Machine) { m.Caller.Subordinate.Problem = "getsubids: not found" }, "subordinate ids", Degraded, "getsubids: not found", "usermod"},
-		{"no newuidmap", func(m *Machine) { m.Caller.Helpers.UID = userns.Helper{Problem: "newuidmap: not found"} }, "newuidmap, newgidmap", Degraded,
-			"newuidmap: not found", "apt-get install uidmap"},
+		{
+			"no newuidmap", func(m *Machine) { m.Caller.Helpers.UID = userns.Helper{Problem: "newuidmap: not found"} }, "newuidmap, newgidmap", Degraded,
+			"newuidmap: not found", "apt-get install uidmap",
+		},
 		{"no setuid bit", func(m *Machine) {
 			m.Caller.Helpers.UID = userns.Helper{Path: "/usr/bin/newuidmap", Problem: "newuidmap has no privilege"}
 		}, "newuidmap, newgidmap", Degraded, "no privilege", "chmod u+s /usr/bin/newuidmap"},
 		{"no_new_privs", func(m *Machine) { m.Caller.Bar = "no_new_privs is set" }, "newuidmap, newgidmap", Degraded, "no_new_privs is set", "without no_new_privs"},
 		{"map refused", func(m *Machine) { m.Mapped = errors.New("newuidmap: uid range [0-1) -> [1000-1001) not allowed") }, "newuidmap, newgidmap", Degraded, "not allowed", ""},
-		{"masked /proc", func(m *Machine) { m.ProcMasks = []string{"/proc/sys/fs/binfmt_misc", "/proc/kcore", "/proc/keys"} }, "/proc", Degraded,
-			"/proc/kcore and 1 more", "unmask=ALL"},
+		{
+			"masked /proc", func(m *Machine) { m.ProcMasks = []string{"/proc/sys/fs/binfmt_misc", "/proc/kcore", "/proc/keys"} }, "/proc", Degraded,
+			"/proc/kcore and 1 more", "unmask=ALL",
+		},
 		{"binfmt_misc", func(m *Machine) { m.ProcMasks = []string{"/proc/sys/fs/binfmt_misc"} }, "/proc", Usable, "not masked", ""},
 		{"no overlay", func(m *Machine) { m.Overlay = false }, "overlay", Degraded, "--copy", "sudo modprobe overlay"},
 		{"old overlay", func(m *Machine) { m.Kernel = [2]int{6, 1} }, "overlay", Usable, "/var/tmp", ""},
@@ -70,10 +84,12 @@ func TestDiagnose(t *testing.T) {
 		{"no tun", func(m *Machine) { m.Usermode.Tun = usermode.TunMissing }, "network", Degraded, "/dev/net/tun is missing", "modprobe tun"},
 		{"closed tun", func(m *Machine) { m.Usermode.Tun = usermode.TunForbidden }, "network", Degraded, "permission denied", "chmod 0666 /dev/net/tun"},
 		{"old pasta alone", func(m *Machine) { m.Usermode.PastaIsNew, m.Usermode.Slirp4netns = false, "" }, "network", Degraded, "before August 2024", "newer passt"},
-		{"no delegation", func(m *Machine) {
-			m.Limits["memory"] = &cgroup.Refusal{Limit: "--memory 64m", Cause: "the memory controller …", Hint: "Delegate=memory"}
+		{
+			"no delegation", func(m *Machine) {
+				m.Limits["memory"] = &cgroup.Refusal{Limit: "--memory 64m", Cause: "the memory controller …", Hint: "Delegate=memory"}
+			},
+			"--memory", Degraded, "the memory controller", "Delegate=memory",
 		},
-			"--memory", Degraded, "the memory controller", "Delegate=memory"},
 		{"state", func(m *Machine) { m.Runtime = errors.New("it belongs to uid 0") }, "state of containers", Degraded, "uid 0", "XDG_RUNTIME_DIR"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -60,9 +60,10 @@ const (
 )
 
 // ProbeMachine looks at this machine. It starts a process in a user namespace, twice at most,
-// which ends at once; else it only reads. runtimeDir is the error of the state directory.
-func ProbeMachine(runtimeDir error) (m Machine, err error) {
-	path := os.Getenv("PATH")
+// which ends at once; else it only reads. runtimeDir is the error of the state directory,
+// getenv gives variables of the caller.
+func ProbeMachine(runtimeDir error, getenv func(string) string) (m Machine, err error) {
+	path := getenv("PATH")
 	m = Machine{Runtime: runtimeDir, Sysctls: make(map[string]string), Limits: make(map[string]error)}
 	if m.Kernel, err = kernel(); err != nil {
 		return m, err
@@ -92,7 +93,7 @@ func ProbeMachine(runtimeDir error) (m Machine, err error) {
 	}
 	m.Overlay = strings.Contains(string(filesystems), "\toverlay\n")
 	m.Usermode = usermode.Probe(path)
-	m.tryLimits()
+	m.tryLimits(getenv)
 	m.LayersIn = filepath.Dir(layersDir(""))
 	var fs unix.Statfs_t
 	if err := unix.Statfs(m.LayersIn, &fs); err == nil {
@@ -116,12 +117,12 @@ func tryUserNamespace(mode userns.Mode, c userns.Caller) error {
 }
 
 // tryLimits finds out which limits can be enforced, one by one.
-func (m *Machine) tryLimits() {
+func (m *Machine) tryLimits(getenv func(string) string) {
 	for _, o := range [...][2]string{{"memory", "64m"}, {"cpus", "0.5"}, {"cpuset-cpus", "0"}, {"pids-limit", "64"}, {"blkio-weight", "500"}} {
 		var l cgroup.Limits
 		err := l.Set(o[0], o[1])
 		if err == nil {
-			h := cgroup.Probe(&l, os.Getenv)
+			h := cgroup.Probe(&l, getenv)
 			_, _, err = cgroup.Compile(&l, &h, "doctor", cgroup.Require)
 		}
 		if err != nil {

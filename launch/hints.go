@@ -27,11 +27,9 @@ func Explain(e *plan.StepError) string {
 		return fmt.Sprintf("exec %s: %v", name, execCause(name, e.Err))
 	}
 	text := e.Error()
-	switch e.Step.Kind() {
-	case plan.KindMapIDs, plan.KindLayers, plan.KindGroup, plan.KindBindPorts, plan.KindMakeVeth:
-		if e.Actor == plan.Parent {
-			text = e.Err.Error() // it says all that the step does, and more
-		}
+	speak := []plan.Kind{plan.KindMapIDs, plan.KindLayers, plan.KindGroup, plan.KindBindPorts, plan.KindMakeVeth}
+	if e.Actor == plan.Parent && slices.Contains(speak, e.Step.Kind()) {
+		text = e.Err.Error() // it says all that the step does, and more
 	}
 	return fmt.Sprintf("%s (step %d)", text, e.Index+1)
 }

@@ -47,8 +47,7 @@ func (e *driverError) Error() string { return fmt.Sprintf("%s: %s", e.kind, e.ca
 // bindPorts opens the published ports in the host's net namespace.
 func (c *Container) bindPorts() (err error) {
 	if c.connection.bound, err = port.Bind(c.spec.Publish); err != nil {
-		var busy *port.BindError
-		if errors.As(err, &busy) {
+		if busy, is := errors.AsType[*port.BindError](err); is {
 			return hinted(err, busy.Hint())
 		}
 		return err

@@ -28,11 +28,11 @@ func (c *Container) StandIn(signals, dir int, remove []string) {
 		return
 	}
 	s := pid1.StandIn{PID: c.Child.PID, Pipe: signals, Signals: sigpipe.Caught(), Dir: dir, Remove: remove}
-	argv, err := syscall.SlicePtrFromStrings(os.Args)
+	argv, err := syscall.SlicePtrFromStrings(os.Args) //nolint:forbidigo // package unix has no such function
 	if err != nil {
 		return
 	}
-	env, err := syscall.SlicePtrFromStrings(s.Env())
+	env, err := syscall.SlicePtrFromStrings(s.Env()) //nolint:forbidigo // package unix has no such function
 	if err != nil {
 		return
 	}

@@ -146,11 +146,11 @@ func (c *Child) Start() error {
 	}
 	// With every signal blocked, no handler of Go runs on the child's side.
 	all := ^uint64(0)
-	if err := sigmask(unix.SIG_SETMASK, &all, (*uint64)(c.arena.at(c.sigmask))); err != nil {
+	if err := setSigmask(&all, (*uint64)(c.arena.at(c.sigmask))); err != nil {
 		return err
 	}
 	pid := start(c.args, unsafe.Sizeof(*c.args), c.first, c.machine)
-	err := sigmask(unix.SIG_SETMASK, (*uint64)(c.arena.at(c.sigmask)), nil)
+	err := setSigmask((*uint64)(c.arena.at(c.sigmask)), nil)
 	if pid < 0 {
 		return unix.Errno(-pid)
 	}
@@ -259,8 +259,8 @@ func (c *Child) Detach(group string) error {
 	return err
 }
 
-func sigmask(how int, set, old *uint64) error {
-	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, uintptr(how),
+func setSigmask(set, old *uint64) error {
+	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
 		uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
 	if e != 0 {
 		return os.NewSyscallError("rt_sigprocmask", e)

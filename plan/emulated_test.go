@@ -150,7 +150,7 @@ func interpreterRole() error {
 		return err
 	}
 	all := ^uint64(0)
-	if err := sigmask(unix.SIG_SETMASK, &all, nil); err != nil {
+	if err := setSigmask(&all, nil); err != nil {
 		return err
 	}
 	start(c.args, unsafe.Sizeof(*c.args), c.first, c.machine)

@@ -173,11 +173,11 @@ func (c *Child) spawn(h *helper) error {
 	machine.control = uint64(h.hold)
 	all := ^uint64(0)
 	var old uint64
-	if err := sigmask(unix.SIG_SETMASK, &all, &old); err != nil {
+	if err := setSigmask(&all, &old); err != nil {
 		return err
 	}
 	pid := start(args, unsafe.Sizeof(*args), first, machine)
-	err := sigmask(unix.SIG_SETMASK, &old, nil)
+	err := setSigmask(&old, nil)
 	if pid < 0 {
 		return unix.Errno(-pid)
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -165,7 +166,7 @@ func (s ExecGuard) lower(p *program) {
 		for _, fd := range n.sockets {
 			p.call(unix.SYS_FCNTL, lit(fd), lit(unix.F_SETFD), lit(0))
 		}
-		argv = append(argv[:len(argv):len(argv)], n.forward...)
+		argv = append(slices.Clip(argv), n.forward...)
 	} else {
 		o.Once = []int{1}
 		p.call(unix.SYS_DUP3, at(p.memory.netns), lit(0), lit(0))

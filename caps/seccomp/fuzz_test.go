@@ -119,7 +119,7 @@ func TestRandomProfiles(t *testing.T) {
 	for seed := range 400 {
 		r := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
 		data := make(source, seed)
-		r.Read(data)
+		_, _ = r.Read(data)
 		p, e := data.profile()
 		compareWithJudge(t, p, e)
 	}

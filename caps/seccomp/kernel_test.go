@@ -106,7 +106,7 @@ func underDefault() error {
 			continue
 		}
 		if errno != c.want {
-			return fmt.Errorf("%s: errno %d, want %d", c.name, errno, c.want)
+			return fmt.Errorf("%s: errno %v, want %v", c.name, int(errno), int(c.want))
 		}
 	}
 	status, err := os.ReadFile("/proc/thread-self/status")
@@ -172,7 +172,7 @@ func costs() error {
 				// calls that are always allowed.
 				start := time.Now()
 				for range 1000 {
-					unix.RawSyscall(unix.SYS_IOCTL, ^uintptr(0), 0, 0)
+					_, _, _ = unix.RawSyscall(unix.SYS_IOCTL, ^uintptr(0), 0, 0)
 				}
 				done <- result{took, time.Since(start), err}
 			}()

@@ -46,7 +46,7 @@ func TestConfine(t *testing.T) {
 		c := exec.Command("/proc/self/exe", "-test.run=^TestConfine$", "-test.v")
 		c.Env = append(os.Environ(), confinedEnv+"="+wish)
 		c.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 		}

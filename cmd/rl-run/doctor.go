@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -38,7 +39,7 @@ func doctor(args []string) int {
 		_ = unix.Close(fd)
 		callersRuntime().Tidy("c")
 	}
-	m, err := launch.ProbeMachine(runtimeErr)
+	m, err := launch.ProbeMachine(runtimeErr, os.Getenv)
 	if err != nil {
 		return fail(err)
 	}

@@ -149,7 +149,7 @@ func execveat(fd int, argv, env []string) error {
 		}
 		argvp[i] = p
 	}
-	envp, err := syscall.SlicePtrFromStrings(env)
+	envp, err := syscall.SlicePtrFromStrings(env) //nolint:forbidigo // package unix has no such function
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func becomeStandIn(args []string) {
 	blockAll()
 	var pipe [2]int
 	check(unix.Pipe2(pipe[:], unix.O_NONBLOCK))
-	for _, n := range strings.Fields(args[3]) {
+	for n := range strings.FieldsSeq(args[3]) {
 		sig, err := strconv.Atoi(n)
 		check(err)
 		_, err = unix.Write(pipe[1], binary.NativeEndian.AppendUint32(nil, uint32(sig)))

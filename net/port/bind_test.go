@@ -113,7 +113,7 @@ func TestBindRange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	if again, err := Bind(mustParse(t, fmt.Sprintf("127.0.0.1:%d-%d:80-89", first, first+9))); err == nil || again != nil {
 		t.Fatalf("%v, %v", again, err)
 	}
@@ -142,14 +142,14 @@ func TestBusyPortNamesItsOwner(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer l.Close()
+			defer func() { _ = l.Close() }()
 			number = l.Addr().(*net.TCPAddr).Port
 		} else {
 			l, err := net.ListenPacket(c.network, c.address)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer l.Close()
+			defer func() { _ = l.Close() }()
 			number = l.LocalAddr().(*net.UDPAddr).Port
 		}
 		value := fmt.Sprintf(c.value, number)

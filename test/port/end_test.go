@@ -39,7 +39,7 @@ func TestNothingListensAfterTheEnd(t *testing.T) {
 	// The same numbers can be had again at once, both protocols, all addresses.
 	var values []string
 	for _, b := range bound {
-		values = append(values, b.Publish.String())
+		values = append(values, b.String())
 	}
 	again, err := port.Parse(values)
 	if err != nil {

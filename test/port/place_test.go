@@ -186,7 +186,7 @@ func dial(t *testing.T, network, address string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(trial.Timeout))
 	return c
 }
@@ -195,7 +195,7 @@ func dial(t *testing.T, network, address string) net.Conn {
 func refused(address string) bool {
 	c, err := net.Dial("tcp", address)
 	if err == nil {
-		c.Close()
+		_ = c.Close()
 	}
 	return err != nil && strings.Contains(err.Error(), unix.ECONNREFUSED.Error())
 }

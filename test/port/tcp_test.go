@@ -184,7 +184,7 @@ func TestManyConnections(t *testing.T) {
 		t.Errorf("%d of %d clients were served", served.Load(), clients)
 	}
 	for _, c := range conns {
-		c.Close()
+		_ = c.Close()
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", forwarder.Process.Pid))
 	if err != nil {
@@ -209,7 +209,7 @@ func TestFewOpenFiles(t *testing.T) {
 		idle = append(idle, dial(t, "tcp", at("127.0.0.1", bound[0])))
 		udp := dial(t, "udp", at("127.0.0.1", bound[1]))
 		_, _ = udp.Write([]byte("x"))
-		udp.Close()
+		_ = udp.Close()
 	}
 	for _, c := range idle {
 		c.Close()
@@ -230,7 +230,7 @@ func TestNothingListensInTheContainer(t *testing.T) {
 		if err == nil {
 			_ = conn.SetDeadline(time.Now().Add(trial.Timeout))
 			_, err = conn.Read(make([]byte, 1))
-			conn.Close()
+			_ = conn.Close()
 		}
 		if !errors.Is(err, unix.ECONNRESET) {
 			t.Errorf("to %s: %v", to, err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rl-run/rl-run/internal/trial"
+	"golang.org/x/sys/unix"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -63,7 +64,7 @@ func TestSignalsReachTheCommand(t *testing.T) {
 	tree := begin(t)
 	for _, options := range [][]string{nil, {"--pid=host"}, {"-u", "nobody"}} {
 		for name, sig := range map[string]syscall.Signal{
-			"TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "QUIT": syscall.SIGQUIT,
+			"TERM": unix.SIGTERM, "HUP": unix.SIGHUP, "INT": unix.SIGINT, "QUIT": unix.SIGQUIT,
 			"USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2, "CONT": syscall.SIGCONT, "ALRM": syscall.SIGALRM,
 		} {
 			text := fmt.Sprintf("trap 'echo got %s; exit 42' %s; echo ready; while :; do sleep 0.02; done", name, name)

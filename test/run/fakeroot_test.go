@@ -39,8 +39,10 @@ func TestFakeRoot(t *testing.T) {
 func TestFakeRootInstalls(t *testing.T) {
 	begin(t)
 	dir := t.TempDir() + "/tree"
-	trial.Command{Path: "/bin/sh", Args: []string{"-ec", `mkdir "$2"; "$0" tar -C "$1" --exclude='./dev/*' -cf - . | tar -C "$2" -xf - --no-same-owner`,
-		trial.Bin(t, "rl-unshare"), trial.Tree(t, "debian"), dir}}.Run(t).OK(t)
+	trial.Command{Path: "/bin/sh", Args: []string{
+		"-ec", `mkdir "$2"; "$0" tar -C "$1" --exclude='./dev/*' -cf - . | tar -C "$2" -xf - --no-same-owner`,
+		trial.Bin(t, "rl-unshare"), trial.Tree(t, "debian"), dir,
+	}}.Run(t).OK(t)
 	install := func(options ...string) trial.Result {
 		return trial.Run(t, append(append([]string{"--quiet", "--userns=single", "--net=host", "--rw"}, options...), dir, "sh", "-c",
 			"apt-get update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y openssh-client dbus man-db sudo cron >/dev/null 2>&1 && dpkg -s cron sudo | grep Status")...)

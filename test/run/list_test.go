@@ -25,10 +25,9 @@ func listTree(to io.Writer, root string) error {
 			return &os.PathError{Op: "lstat", Path: path, Err: err}
 		}
 		var contents string
-		switch d.Type() {
-		case 0:
+		if d.Type() == 0 {
 			contents, err = sum(path)
-		case fs.ModeSymlink:
+		} else if d.Type() == fs.ModeSymlink {
 			contents, err = os.Readlink(path)
 		}
 		if err != nil {

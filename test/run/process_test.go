@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/rl-run/rl-run/internal/trial"
+	"golang.org/x/sys/unix"
 )
 
 func TestEnvironment(t *testing.T) {
@@ -104,7 +104,7 @@ func TestNoHangup(t *testing.T) {
 	r := trial.Command{Path: "/bin/sh", Args: append([]string{"-c", `trap '' HUP; exec "$@"`, "sh", trial.Bin(t, "rl-run")},
 		script(nil, tree, "echo ready; sleep 0.3; echo end")...)}.Start(t)
 	r.Stdout("ready")
-	r.Signal(syscall.SIGHUP)
+	r.Signal(unix.SIGHUP)
 	want(t, "output", r.Wait().OK(t), "ready\nend")
 }
 

@@ -91,7 +91,7 @@ func TestQuitInTerminal(t *testing.T) {
 	}
 	time.Sleep(50 * time.Millisecond)
 	p.Send("\x1c")
-	if code := p.Wait(); code != 128+int(syscall.SIGQUIT) {
+	if code := p.Wait(); code != 128+int(unix.SIGQUIT) {
 		t.Errorf("exit code %d", code)
 	}
 	unchanged(t, p, before)

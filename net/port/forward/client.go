@@ -56,7 +56,7 @@ func (cs *clients) add(c *client) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.all == nil {
-		c.server.Close()
+		_ = c.server.Close()
 		return false
 	}
 	if len(cs.all) >= cs.max {
@@ -67,7 +67,7 @@ func (cs *clients) add(c *client) bool {
 			}
 		}
 		delete(cs.all, oldest.key)
-		oldest.server.Close()
+		_ = oldest.server.Close()
 	}
 	cs.all[c.key] = c
 	return true
@@ -79,7 +79,7 @@ func (cs *clients) forget(c *client) {
 	if cs.all[c.key] == c {
 		delete(cs.all, c.key)
 	}
-	c.server.Close()
+	_ = c.server.Close()
 }
 
 // close forgets all, and whoever is added from now on.
@@ -87,7 +87,7 @@ func (cs *clients) close() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for _, c := range cs.all {
-		c.server.Close()
+		_ = c.server.Close()
 	}
 	cs.all = nil
 }

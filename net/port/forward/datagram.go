@@ -132,7 +132,7 @@ func (d *dialer) dialUDP(ctx context.Context, client netip.Addr, port uint16, fi
 		if _, err := s.Write(first); err == nil && pendingError(s) == 0 {
 			return s
 		}
-		s.Close()
+		_ = s.Close()
 	}
 	return nil
 }

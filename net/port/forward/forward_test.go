@@ -269,7 +269,7 @@ func TestConnectionsWaitForRoom(t *testing.T) {
 	if ask(third, 100*time.Millisecond) {
 		t.Error("a third one is served")
 	}
-	first.Close()
+	_ = first.Close()
 	if !ask(third, 5*time.Second) {
 		t.Error("the third one is not served when there is room")
 	}
@@ -408,7 +408,7 @@ func TestServerThatComesBack(t *testing.T) {
 	if ask(t, c, "one") == "" {
 		t.Fatal("not served")
 	}
-	server.Close()
+	_ = server.Close()
 	_, _ = c.Write([]byte("lost"))
 	_, _ = c.Write([]byte("lost too"))
 	time.Sleep(20 * time.Millisecond)

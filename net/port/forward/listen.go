@@ -164,13 +164,13 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // serve connects a client to the server and relays until both sides are done.
 func serve(ctx context.Context, client *net.TCPConn, port uint16, d *dialer) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	server, err := d.dialTCP(ctx, client.RemoteAddr().(*net.TCPAddr).AddrPort(), port)
 	if err != nil {
 		_ = client.SetLinger(0) // a reset
 		return
 	}
-	defer server.Close()
-	defer context.AfterFunc(ctx, func() { client.Close(); server.Close() })()
+	defer func() { _ = server.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = client.Close(); server.Close() })()
 	relay(client, server)
 }

@@ -36,8 +36,8 @@ func carry(dst, src *net.TCPConn) {
 		// The client or server is gone, in both directions: nothing that dst could still
 		// say would be heard. Closing wakes the other carry up.
 		_ = dst.SetLinger(0)
-		dst.Close()
-		src.Close()
+		_ = dst.Close()
+		_ = src.Close()
 	default:
 		// dst is gone, and what it said before it went is still to be delivered: the
 		// other carry does so and then finds its end.
