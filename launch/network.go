@@ -108,11 +108,11 @@ func messagesFile() (int, error) {
 		return -1, os.NewSyscallError("memfd_create", err)
 	}
 	if err := unix.Ftruncate(fd, maxMessages); err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return -1, os.NewSyscallError("ftruncate", err)
 	}
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_GROW|unix.F_SEAL_SHRINK); err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return -1, os.NewSyscallError("fcntl", err)
 	}
 	return fd, nil

@@ -19,7 +19,7 @@ func TestPastaForwards(t *testing.T) {
 	if f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0); err != nil {
 		trial.Skip(t, "pasta needs /dev/net/tun: %v", err)
 	} else {
-		f.Close()
+		_ = f.Close()
 	}
 	leak.Watch(t)
 	stranger := beyond(t)
@@ -69,7 +69,7 @@ func TestPastaForwards(t *testing.T) {
 			_ = conn.SetDeadline(time.Now().Add(time.Second))
 			answer := make([]byte, 100)
 			n, _ := conn.Read(answer)
-			conn.Close()
+			_ = conn.Close()
 			if got := strings.TrimSpace(string(answer[:n])); got == "127.0.0.1" {
 				break
 			}

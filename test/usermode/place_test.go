@@ -29,7 +29,7 @@ func begin(t *testing.T) {
 	if err != nil {
 		trial.Skip(t, "the drivers need /dev/net/tun: %v", err)
 	}
-	f.Close()
+	_ = f.Close()
 	leak.Watch(t)
 }
 
@@ -59,7 +59,7 @@ func beyond(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		in.Close()
+		_ = in.Close()
 		_ = c.Wait()
 	})
 	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
@@ -118,11 +118,11 @@ func listener(t *testing.T, address, word string) (port string) {
 				return
 			}
 			_, _ = io.WriteString(c, word+"\n")
-			c.Close()
+			_ = c.Close()
 		}
 	}()
 	t.Cleanup(func() {
-		l.Close()
+		_ = l.Close()
 		<-done
 	})
 	_, port, _ = net.SplitHostPort(l.Addr().String())
@@ -152,7 +152,7 @@ func resolver(t *testing.T) {
 		}
 	}()
 	t.Cleanup(func() {
-		conn.Close()
+		_ = conn.Close()
 		<-done
 	})
 	resolvConf(t, "nameserver 127.0.0.53\nsearch example\noptions ndots:1\n")

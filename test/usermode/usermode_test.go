@@ -3,7 +3,6 @@ package usermode
 import (
 	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -119,7 +118,7 @@ func TestStartedAgain(t *testing.T) {
 		if !again {
 			t.Errorf("%s is not started again", kind)
 		}
-		c.Signal(syscall.SIGTERM)
+		c.Signal(unix.SIGTERM)
 		c.Wait()
 	}
 }
@@ -158,9 +157,9 @@ func TestEnds(t *testing.T) {
 			if len(drivers(t)) != 1 {
 				t.Errorf("%s: %d drivers", kind, len(drivers(t)))
 			}
-			sig := syscall.SIGKILL
+			sig := unix.SIGKILL
 			if whom == "command" {
-				sig = syscall.SIGTERM // passed on
+				sig = unix.SIGTERM // passed on
 			}
 			c.Signal(sig)
 			c.Wait()
