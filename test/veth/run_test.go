@@ -1,0 +1,98 @@
+package veth
+
+import (
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rl-run/rl-run/internal/trial"
+)
+
+// rlRun is rl-run as alice calls it on the host, with rl-veth beside it and a tree of her own.
+func rlRun(t *testing.T) (program, tree string) {
+	t.Helper()
+	must(t, "cp", trial.Bin(t, "rl-run"), "/mnt/rl-run")
+	must(t, "chmod", "755", "/mnt/rl-run")
+	tree = "/mnt/tree"
+	must(t, "mkdir", "-p", tree)
+	must(t, "sh", "-c", `cd "$0" && tar --exclude=./dev --exclude=./proc --exclude=./sys -cf - . | tar -C "$1" --no-same-owner -xf - && mkdir -p "$1/dev" "$1/proc" "$1/sys" && chown -R "$2:$2" "$1"`,
+		trial.Tree(t, "busybox"), tree, strconv.Itoa(alice))
+	return "/mnt/rl-run", tree
+}
+
+// run calls it as alice, and returns what it prints and how it ends.
+func run(t *testing.T, program string, args ...string) (output string, code int) {
+	t.Helper()
+	dir := filepath.Join("/mnt", "run-"+strconv.Itoa(os.Getpid()))
+	must(t, "mkdir", "-p", dir)
+	must(t, "chown", strconv.Itoa(alice), dir)
+	must(t, "chmod", "700", dir)
+	c := exec.Command(program, args...)
+	c.SysProcAttr = as(alice)
+	c.Dir = "/"
+	c.Env = []string{"PATH=/usr/bin:/bin", "XDG_RUNTIME_DIR=" + dir}
+	out, err := c.CombinedOutput()
+	if err != nil && c.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return string(out), c.ProcessState.ExitCode()
+}
+
+// The container reaches the host by the link that it asked for, and the host the container.
+func TestRun(t *testing.T) {
+	host(t, thePolicy)
+	program, tree := rlRun(t)
+	const options = "--quiet --userns=single --cap-add=NET_RAW --net=veth --veth-host 192.168.47.11/24 --veth-ip 192.168.47.12/24"
+	out, code := run(t, program, append(strings.Fields(options), tree, "sh", "-c",
+		"ip addr show dev eth0; ip route; ping -c 1 -W 5 192.168.47.11 && echo REACHED")...)
+	for _, want := range []string{"inet 192.168.47.12/24", "default via 192.168.47.11", "REACHED"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("exit code %d, no %q in %s", code, want, out)
+		}
+	}
+	noLinks(t) // the address is taken for as long
+	c := exec.Command(program, append(strings.Fields(options), tree, "sh", "-c", "echo up; read -r _")...)
+	c.Stderr = os.Stderr
+	c.SysProcAttr, c.Dir, c.Env = as(alice), "/", []string{"PATH=/usr/bin:/bin", "XDG_RUNTIME_DIR=/mnt/run-" + strconv.Itoa(os.Getpid())}
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := up.Read(make([]byte, 3)); err != nil {
+		t.Error(err)
+	}
+	must(t, "ping", "-c", "1", "-W", "5", "192.168.47.12")
+	_ = in.Close()
+	_ = c.Wait()
+}
+
+// Without addresses the pool gives them, and what it does not hold is refused.
+func TestRunPool(t *testing.T) {
+	host(t, thePolicy)
+	program, tree := rlRun(t)
+	out, code := run(t, program, "--quiet", "--userns=single", "--net=veth", tree, "sh", "-c", "ip addr show dev eth0 | grep 'inet '")
+	fields := strings.Fields(out)
+	if code != 0 || len(fields) < 2 {
+		t.Fatalf("exit code %d: %s", code, out)
+	}
+	at, err := netip.ParsePrefix(fields[1])
+	if err != nil || !netip.MustParsePrefix("192.168.47.0/24").Contains(at.Addr()) {
+		t.Errorf("address %s", fields[1])
+	}
+	out, code = run(t, program, "--userns=single", "--net=veth", "--veth-ip", "10.0.0.7/24", tree, "true")
+	if code != 125 || !strings.Contains(out, "rl-run: error: make veth pair: /etc/rl-run/usernet does not grant it") ||
+		!strings.Contains(out, "rl-run: hint: links may have addresses of 192.168.47.0/24") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
