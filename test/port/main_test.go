@@ -36,7 +36,7 @@ func (i isolated) Run() int {
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   syscall.SIGKILL,
+		Pdeathsig:   unix.SIGKILL,
 	}
 	err := c.Run()
 	var exit *exec.ExitError

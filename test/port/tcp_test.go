@@ -212,7 +212,7 @@ func TestFewOpenFiles(t *testing.T) {
 		_ = udp.Close()
 	}
 	for _, c := range idle {
-		c.Close()
+		_ = c.Close()
 	}
 	host := place{t: t, enter: []string{"env"}}
 	if got := host.run("curl", "-sS", "-m", "10", "http://"+at("127.0.0.1", bound[0])+"/who"); got == "" {
