@@ -121,6 +121,11 @@ func (p *program) start(null int) error {
 		Files: files,
 		Sys:   &syscall.SysProcAttr{PidFD: &p.pidfd},
 	})
+	if errors.Is(err, unix.EBADF) {
+		// All of files are open, so it comes from a copy of one of them that the child makes
+		// above RLIMIT_NOFILE: dup3(2) calls that EBADF, where fcntl(2) calls it EMFILE.
+		err = unix.EMFILE
+	}
 	if err != nil {
 		return &os.PathError{Op: "exec", Path: p.path, Err: err}
 	}
