@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -46,11 +45,7 @@ func doctor(args []string) int {
 	list := launch.Diagnose(&m)
 	code := doctorCodes[launch.Worst(list)]
 	if doctorJSON {
-		text, err := json.MarshalIndent(list, "", "  ")
-		if err != nil {
-			return fail(err)
-		}
-		if c := say(string(text) + "\n"); c != 0 {
+		if c := sayJSON(list); c != 0 {
 			return c
 		}
 		return code

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/rl-run/rl-run/container"
+	"github.com/rl-run/rl-run/internal/showjson"
 )
 
 const psHelp = `rl-ps lists your containers.
@@ -135,10 +135,7 @@ func look(e *container.Entry, ns bool) *listed {
 
 func sayJSON(v any) int {
 	var b strings.Builder
-	to := json.NewEncoder(&b)
-	to.SetEscapeHTML(false)
-	to.SetIndent("", "  ")
-	if err := to.Encode(v); err != nil {
+	if err := showjson.Encode(&b, v); err != nil {
 		return fail(fmt.Errorf("write JSON: %w", err))
 	}
 	return say(b.String())

@@ -2,12 +2,12 @@ package explain
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"io"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rl-run/rl-run/internal/showjson"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/plan"
 )
@@ -38,10 +38,7 @@ func JSON(to io.Writer, s *launch.Start, secrets bool) error {
 	for i, step := range s.Plan.Cleanup {
 		out.Cleanup = append(out.Cleanup, entry{len(s.Plan.Entries) + i + 1, plan.Parent.String(), step.Kind(), step.String(), "after the end", fields(step, secrets)})
 	}
-	enc := json.NewEncoder(to)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(out)
+	return showjson.Encode(to, out)
 }
 
 // fields is what a step is encoded as.
