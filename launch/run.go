@@ -163,6 +163,7 @@ func (c *Container) prepare() (err error) {
 	if err := c.openConnection(); err != nil {
 		return err
 	}
+	c.opts.Keep.Locks = c.lock
 	c.Child, err = plan.Prepare(c.Plan, c.opts)
 	return err
 }

@@ -23,8 +23,12 @@ type Options struct {
 }
 
 // Keep are the fds that a keeper gets: its program, the directory of the log and
-// the file of the exit status. They stay the caller's.
-type Keep struct{ Image, Dir, Exit int }
+// the file of the exit status, and the locks that are the container's as long as
+// it runs (flock(2): a copy of the fd holds it). They stay the caller's.
+type Keep struct {
+	Image, Dir, Exit int
+	Locks            []int
+}
 
 // Child is the part of a plan that init and command run, ready to be started.
 type Child struct {
@@ -80,10 +84,10 @@ func Prepare(pl Plan, o Options) (_ *Child, err error) {
 	}
 	c.joins, c.pidfds = has(pl, Joiner) || takes[StartJoiner](pl), o.Pidfds
 	d := &c.detach
-	*d = keep{-1, -1, -1, -1, -1, -1, -1, -1}
+	*d = keep{-1, -1, -1, -1, -1, -1, -1, -1, nil}
 	sockets := [][2]*int{{&c.theirs, &c.control}, {&c.toCmd, &c.toInit}}
 	if has(pl, Keeper) {
-		d.image, d.dir, d.exit = o.Keep.Image, o.Keep.Dir, o.Keep.Exit
+		d.image, d.dir, d.exit, d.locks = o.Keep.Image, o.Keep.Dir, o.Keep.Exit, o.Keep.Locks
 		sockets = append(sockets, [2]*int{&d.theirs, &d.hold})
 		var pipe [2]int
 		if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {

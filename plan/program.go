@@ -42,12 +42,13 @@ type wiring struct {
 
 // keep is what the keeper has: all -1 in a plan without one.
 type keep struct {
-	image      int // memfd of the static keeper
-	dir, exit  int // for the log, and for the exit status
-	pid        int // eventfd for init's pid
-	logR, logW int // pipe of the command's output
-	hold       int // the keeper's end of its socket with the launcher, its control
-	theirs     int // the launcher's end
+	image      int   // memfd of the static keeper
+	dir, exit  int   // for the log, and for the exit status
+	pid        int   // eventfd for init's pid
+	logR, logW int   // pipe of the command's output
+	hold       int   // the keeper's end of its socket with the launcher, its control
+	theirs     int   // the launcher's end
+	locks      []int // that it holds while the container runs
 }
 
 // shared are the results that one step leaves for another. They lie in the

@@ -107,7 +107,7 @@ func (s ExecKeeper) lower(p *program) {
 	// the launcher ends once it sees the exec
 	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_PDEATHSIG), lit(0))
 	p.call(unix.SYS_CLOSE_RANGE, lit(3), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
-	for _, fd := range [...]int{k.pid, k.logR, k.dir, k.exit} {
+	for _, fd := range append([]int{k.pid, k.logR, k.dir, k.exit}, k.locks...) {
 		p.call(unix.SYS_FCNTL, lit(fd), lit(unix.F_SETFD), lit(0))
 	}
 	words := p.a.strs(argv)
