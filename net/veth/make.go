@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -82,7 +83,25 @@ func (h Helper) Make(c Container, r usernet.Request) (usernet.Answer, error) {
 	return answer, nil
 }
 
-func (h Helper) rlVeth(c Container, r usernet.Request) (usernet.Answer, error) {
+// The kernel removes a link some 15 to 40 ms after the end of its container, and until then the link has its
+// address and counts. So what a start would be refused because of the one before is asked for again, this often.
+const (
+	tries    = 10
+	tryAgain = 30 * time.Millisecond
+)
+
+func (h Helper) rlVeth(c Container, r usernet.Request) (answer usernet.Answer, err error) {
+	for try := 1; ; try++ {
+		answer, err = h.askRLVeth(c, r)
+		refusal, refused := errors.AsType[*usernet.Refusal](err)
+		if try == tries || !refused || refusal.Word != usernet.Taken && refusal.Word != usernet.Quota {
+			return answer, err
+		}
+		time.Sleep(tryAgain)
+	}
+}
+
+func (h Helper) askRLVeth(c Container, r usernet.Request) (usernet.Answer, error) {
 	// The copy is closed behind the start, the caller's own stays as it is.
 	fd, err := unix.FcntlInt(uintptr(c.NetNS), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {

@@ -96,3 +96,38 @@ func TestRunPool(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 }
+
+// A container may follow the one that had its address, and its place in the count, at once: the kernel keeps a link for
+// some time after the end. One that lives on is told apart from that.
+func TestRunOneAfterTheOther(t *testing.T) {
+	host(t, "alice veth - 1\npool - 192.168.47.0/24\n")
+	program, tree := rlRun(t)
+	options := strings.Fields("--quiet --userns=single --net=veth --veth-host 192.168.47.11/24 --veth-ip 192.168.47.12/24")
+	for i := range 10 {
+		if out, code := run(t, program, append(options, tree, "true")...); code != 0 {
+			t.Fatalf("start %d: exit code %d: %s", i, code, out)
+		}
+	}
+	c := exec.Command(program, append(options, tree, "sh", "-c", "echo up; read -r _")...)
+	c.SysProcAttr, c.Dir, c.Env = as(alice), "/", []string{"PATH=/usr/bin:/bin", "XDG_RUNTIME_DIR=/mnt/run-" + strconv.Itoa(os.Getpid())}
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := up.Read(make([]byte, 3)); err != nil {
+		t.Error(err)
+	}
+	out, code := run(t, program, append(options, tree, "true")...)
+	if code != 125 || !strings.Contains(out, "make veth pair: there are as many links as") {
+		t.Errorf("beside one that lives: exit code %d: %s", code, out)
+	}
+	_ = in.Close()
+	_ = c.Wait()
+}
