@@ -13,7 +13,7 @@ GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w'
 
 # The targets share bin/ and .cache/, and their output is to be read.
 .NOTPARALLEL:
-.PHONY: help run build test lint bench fuzz cover man install check clean
+.PHONY: help run build test lint bench fuzz cover man completion install check clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,9 @@ cover: ## the tests' coverage by package, as the user who calls, and .cache/cove
 
 man: build ## make the manual pages in man/ anew from the programs' own help
 	@scripts/man
+
+completion: ## make contrib/completion anew from the options
+	@$(GO) test ./cmd/rl-run -run '^TestCompletion$$' -count=1 -update
 
 install: build ## install into PREFIX (/usr/local), below DESTDIR
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'

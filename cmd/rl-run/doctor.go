@@ -11,12 +11,20 @@ import (
 	"github.com/rl-run/rl-run/launch"
 )
 
-const doctorHelp = `usage: rl-doctor [--json]
+const doctorHelp = `rl-doctor says what containers can have on this machine, and for what they cannot
+have the line that mends it.
 
-Says what containers can have on this machine, and for what they cannot have the line
-that mends it. --json prints a list of objects with part, health, text and mend.
+  rl-doctor [--json]
 
-Exit code: 0 all is usable, 1 containers start but lack something, 2 none starts.
+Examples:
+  rl-doctor
+  rl-doctor --json | jq -r '.[] | select(.mend) | .mend'
+                           the lines that mend, alone
+
+Options:
+  --json               a list of objects with part, health, text and mend
+
+Exit codes: 0 all is usable; 1 containers start but lack something; 2 none starts.
 `
 
 var doctorCommand = command{

@@ -88,6 +88,7 @@ Process:
   --entrypoint CMD     put CMD before COMMAND
   -d, --detach         leave the container to run, print its name
   --name NAME          by which rl-ps, rl-exec and the others know it
+  --stop-signal SIGNAL       what rl-stop sends (TERM)
   --rm                 accepted: nothing is left in any case
   --privileged         refused: it says what to use instead
 
