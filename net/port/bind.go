@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,7 +46,7 @@ const freeTries = 128
 
 // Bind opens a socket in the net namespace of the calling thread for each port in list,
 // and returns them in that order. All free ports of one port in the container, be it
-// of TCP and UDP or of several addresses, get the same number. Either all are bound or none;
+// of TCP and UDP or of several addresses, get the same number, unless one address is among the others. Either all are bound or none;
 // the error is a *[BindError].
 func Bind(list []Publish) (bound []Bound, err error) {
 	for _, p := range list {
@@ -93,7 +94,7 @@ func bindFree(list []Bound) (failed int, err error) {
 		var done []int
 		for i := range list {
 			b := &list[i]
-			if b.Port != port || b.FD >= 0 {
+			if b.Port != port || b.FD >= 0 || slices.ContainsFunc(done, func(other int) bool { return list[other].shares(b.Publish) }) {
 				continue
 			}
 			b.HostPort = number

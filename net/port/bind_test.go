@@ -50,6 +50,14 @@ func reach(t *testing.T, b Bound, host string) bool {
 	return err == nil && string(got[:n]) == "x"
 }
 
+// Free ports of one port inside share a number where they can.
+func TestBindFreeNumbers(t *testing.T) {
+	list := mustBind(t, ":80", "127.0.0.1::80", "[::1]::80", ":80/udp")
+	if list[0].HostPort != list[3].HostPort || list[1].HostPort != list[2].HostPort || list[0].HostPort == list[1].HostPort {
+		t.Errorf("bound %v", list)
+	}
+}
+
 func TestBindTakesBothFamilies(t *testing.T) {
 	for _, b := range mustBind(t, ":80", ":81/udp") {
 		for _, host := range []string{"127.0.0.1", "::1"} {

@@ -75,13 +75,18 @@ func (p Publish) Each() []Publish {
 // overlaps says whether both ask for the same port of the same address. Free ports
 // never do.
 func (p Publish) overlaps(q Publish) bool {
-	if p.Proto != q.Proto || p.HostPort == 0 || q.HostPort == 0 {
+	if p.HostPort == 0 || q.HostPort == 0 {
 		return false
 	}
 	if int(p.HostPort)+p.Count <= int(q.HostPort) || int(q.HostPort)+q.Count <= int(p.HostPort) {
 		return false
 	}
-	return covers(p.Host, q.Host) || covers(q.Host, p.Host)
+	return p.shares(q)
+}
+
+// shares says whether the two cannot have one number.
+func (p Publish) shares(q Publish) bool {
+	return p.Proto == q.Proto && (covers(p.Host, q.Host) || covers(q.Host, p.Host))
 }
 
 // covers says whether a socket bound to a receives all that one bound to b would.
