@@ -37,7 +37,7 @@ func TestDatagrams(t *testing.T) {
 	}
 	stranger := beyond(t)
 	for _, to := range []string{"UDP4:192.0.2.1", "UDP4:192.0.2.9", "UDP6:[2001:db8::1]"} {
-		got := stranger.run("sh", "-c", `echo hello | socat -t 1 - "$1"`, "ask", to+strings.TrimPrefix(at("", bound[0]), ""))
+		got := stranger.run("sh", "-c", `echo hello | socat -t 20 - "$1,readbytes=6"`, "ask", to+strings.TrimPrefix(at("", bound[0]), ""))
 		if got != "hello\n" {
 			t.Errorf("to %s: %q", to, got)
 		}
