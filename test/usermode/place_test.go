@@ -131,9 +131,16 @@ func listener(t *testing.T, address, word string) (port string) {
 
 // resolver serves names on the host's loopback, where systemd-resolved has its stub, and makes resolv.conf name it.
 // Each name has the same address.
-func resolver(t *testing.T) {
+func resolver(t *testing.T) (conf string) {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.53:53")
+	nameServer(t, "127.0.0.53", beyond4)
+	return resolvConf(t, "nameserver 127.0.0.53\nsearch example\noptions ndots:1\n")
+}
+
+// nameServer serves names at an address of the loopback.
+func nameServer(t *testing.T, at, address string) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", at+":53")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +153,7 @@ func resolver(t *testing.T) {
 			if err != nil {
 				return
 			}
-			if answer := resolve(b[:n]); answer != nil {
+			if answer := resolve(b[:n], address); answer != nil {
 				_, _ = conn.WriteTo(answer, from)
 			}
 		}
@@ -155,21 +162,21 @@ func resolver(t *testing.T) {
 		_ = conn.Close()
 		<-done
 	})
-	resolvConf(t, "nameserver 127.0.0.53\nsearch example\noptions ndots:1\n")
 }
 
-// resolvConf lays a file over /etc/resolv.conf.
-func resolvConf(t *testing.T, text string) {
+// resolvConf lays a file over /etc/resolv.conf, and returns its path.
+func resolvConf(t *testing.T, text string) (file string) {
 	t.Helper()
-	file := t.TempDir() + "/resolv.conf"
+	file = t.TempDir() + "/resolv.conf"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	sh(t, "mount --bind "+file+" /etc/resolv.conf")
 	t.Cleanup(func() { sh(t, "umount -l /etc/resolv.conf") })
+	return file
 }
 
-func resolve(query []byte) []byte {
+func resolve(query []byte, address string) []byte {
 	var m dnsmessage.Message
 	if m.Unpack(query) != nil || len(m.Questions) != 1 {
 		return nil
@@ -177,7 +184,7 @@ func resolve(query []byte) []byte {
 	m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
 	if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
 		var a [4]byte
-		copy(a[:], net.ParseIP(beyond4).To4())
+		copy(a[:], net.ParseIP(address).To4())
 		m.Answers = []dnsmessage.Resource{{
 			Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1},
 			Body:   &dnsmessage.AResource{A: a},

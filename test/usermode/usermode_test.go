@@ -2,6 +2,7 @@ package usermode
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,21 @@ func TestStartedAgain(t *testing.T) {
 		c.Signal(unix.SIGTERM)
 		c.Wait()
 	}
+}
+
+// The host gets other name servers while the container runs. pasta reads them at its start alone.
+func TestOtherNameServers(t *testing.T) {
+	begin(t)
+	conf := resolver(t)
+	nameServer(t, "127.0.0.54", "198.51.100.54")
+	c := trial.Command{Args: []string{"--userns=single", "--net=slirp4netns", trial.Tree(t, "busybox"), "sh", "-c", `
+		until nslookup one.example | grep 198.51.100.7; do sleep .2; done
+		until nslookup two.example | grep 198.51.100.54; do sleep .2; done`}}.Start(t)
+	c.Stdout("198.51.100.7\n")
+	if err := os.WriteFile(conf, []byte("nameserver 127.0.0.54\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.Wait().OK(t)
 }
 
 // A new driver sets all up as the first had it.
