@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -218,13 +219,24 @@ func (s *host) mayStop() error {
 	return fmt.Errorf("stop the session: %s", strings.Join(known, ", "))
 }
 
-// purposeless: nobody asked for the session itself, and it has no network.
+// purposeless: nobody asked for the session itself, and it has no network; or nobody can ask for it any more. Containers
+// are a purpose of their own.
 func (s *host) purposeless() bool {
-	if s.state.Keep || len(s.networks) > 1 {
+	if (s.state.Keep || len(s.networks) > 1) && !s.forgotten() {
 		return false
 	}
 	pids, err := session.Members(s.state.UserNS)
 	return err == nil && len(pids) == 0
+}
+
+// forgotten: what says that there is a session was removed, or says so of another one. A runtime directory goes when its
+// user logs out.
+func (s *host) forgotten() bool {
+	if pid, ok := s.dir.Pid(); ok {
+		return pid != s.state.Pid
+	}
+	_, err := os.Lstat(s.dir.PidFile())
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func (s *host) endWithoutPurpose() {

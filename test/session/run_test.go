@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -144,4 +146,31 @@ func TestRunInSession(t *testing.T) {
 		t.Errorf("a container reaches another: %q", r.Stdout)
 	}
 	rlnet(t, "stop").Fails(t, 125, "stop the session")
+}
+
+// A session that nobody can find any more ends by itself.
+func TestForgotten(t *testing.T) {
+	begin(t)
+	rlnet(t, "create", "db").OK(t)
+	s, err := session.Open(dir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := os.RemoveAll(filepath.Dir(string(dir(t)))); err != nil {
+		t.Fatal(err)
+	}
+	ended := []unix.PollFd{{Fd: int32(s.Pidfd), Events: unix.POLLIN}}
+	for deadline := time.Now().Add(time.Minute); ; {
+		n, err := unix.Poll(ended, 1000)
+		if n == 1 {
+			break
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the session goes on")
+		}
+	}
 }
