@@ -54,6 +54,8 @@ install: build ## install into PREFIX (/usr/local), below DESTDIR
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
 	cp -P --remove-destination bin/* '$(DESTDIR)$(PREFIX)/bin/'
 	scripts/man '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/user'
+	sed 's|/usr/local/|$(PREFIX)/|' contrib/systemd/rl-net.service >'$(DESTDIR)$(PREFIX)/lib/systemd/user/rl-net.service'
 
 # What has the privilege is built without it: sudo's caller builds, root installs.
 install-veth: ## as root: install rl-veth with its file capability, and a first policy
