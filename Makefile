@@ -13,7 +13,7 @@ GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w'
 
 # The targets share bin/ and .cache/, and their output is to be read.
 .NOTPARALLEL:
-.PHONY: help run build test lint bench fuzz cover man completion install check clean
+.PHONY: help run build test lint bench fuzz cover man completion install uninstall deb check clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,11 +51,13 @@ completion: ## make contrib/completion anew from the options
 	@$(GO) test ./cmd/rl-run -run '^TestCompletion$$' -count=1 -update
 
 install: build ## install into PREFIX (/usr/local), below DESTDIR
-	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
-	cp -P --remove-destination bin/* '$(DESTDIR)$(PREFIX)/bin/'
-	scripts/man '$(DESTDIR)$(PREFIX)/share/man/man1'
-	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/user'
-	sed 's|/usr/local/|$(PREFIX)/|' contrib/systemd/rl-net.service >'$(DESTDIR)$(PREFIX)/lib/systemd/user/rl-net.service'
+	@scripts/install install '$(DESTDIR)' '$(PREFIX)'
+
+uninstall: build ## remove what install has installed there
+	@scripts/install uninstall '$(DESTDIR)' '$(PREFIX)'
+
+deb: build ## make a Debian package in .cache/deb
+	@scripts/deb
 
 # What has the privilege is built without it: sudo's caller builds, root installs.
 install-veth: ## as root: install rl-veth with its file capability, and a first policy

@@ -12,10 +12,14 @@ import (
 	"os"
 )
 
-const usage = `usage: rl-netd VERB ARG...
+const usage = `rl-netd keeps networks and forwards ports. rl-run and rl-net start it; nobody needs to.
 
-  forward    forward published ports into the net namespace that it runs in
-  session    hold a user's named networks
+  rl-netd forward ARG...
+  rl-netd session ARG...
+
+forward carries published ports into the net namespace that it runs in; session
+holds the named networks of a user: a user and a net namespace, a bridge for each
+network, names, and the way out.
 `
 
 func main() { os.Exit(run(os.Args[1:])) }
