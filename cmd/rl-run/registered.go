@@ -36,24 +36,30 @@ func reserve(f *flags, host *launch.Host, note func(string)) (*container.Entry, 
 	return nil, nil
 }
 
-// unexposed refuses a bind that shows the state of containers to one of them:
-// its root is the caller's own uid outside.
+// unexposed refuses a bind that shows the state of containers to one of them, and a
+// root in which one could write it: its root is the caller's own uid outside.
 func unexposed(s *launch.Spec) error {
-	var dir *runtimedir.Dir
+	type place struct{ option, path string }
+	var places []place
+	if s.RootMode == launch.RootWritable {
+		places = append(places, place{"--rw", s.Rootfs})
+	}
 	for _, m := range s.Mounts {
-		bind, ok := m.(mountspec.Bind)
-		if !ok {
-			continue
+		if bind, ok := m.(mountspec.Bind); ok {
+			places = append(places, place{"-v", bind.Source})
 		}
-		if dir == nil {
-			dir = runtimedir.New(os.Getenv("XDG_RUNTIME_DIR"), os.Geteuid())
-		}
-		exposes, err := dir.Exposes(bind.Source)
+	}
+	if len(places) == 0 {
+		return nil
+	}
+	dir := runtimedir.New(os.Getenv("XDG_RUNTIME_DIR"), os.Geteuid())
+	for _, p := range places {
+		exposes, err := dir.Exposes(p.path)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		if exposes {
-			return fmt.Errorf("-v %s: the state of rl-run's containers is below it, which no container may reach", bind.Source)
+			return fmt.Errorf("%s %s: the state of rl-run's containers is below it, which no container may reach", p.option, p.path)
 		}
 	}
 	return nil

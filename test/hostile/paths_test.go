@@ -96,6 +96,11 @@ func TestStateDirectory(t *testing.T) {
 			}
 		}
 	}
+	for _, root := range []string{runtime, runtime + "/..", link, "/"} {
+		if r := trial.Run(t, "--quiet", "--rw", root, "true"); !refused(r) || !strings.Contains(r.Stderr, "--rw "+root+": the state of ") {
+			t.Errorf("--rw %s: %+v", root, r)
+		}
+	}
 	if after := listing(t, runtime+"/rl-run"); after != before {
 		t.Errorf("the state is now\n%s\nand was\n%s", after, before)
 	}
