@@ -1,7 +1,7 @@
 # rl-run, a container launcher for users without root. "make help" lists the targets.
 
 PREFIX   ?= /usr/local
-FUZZTIME ?= 10s
+FUZZTIME ?= 60s
 
 # The other names of rl-run, links to it: one binary that looks at the name it was called by.
 LINKS := rl-unshare rl-exec rl-ps rl-logs rl-stop rl-kill rl-wait rl-inspect rl-rm rl-net rl-doctor
@@ -35,7 +35,7 @@ lint: ## golangci-lint and shellcheck
 bench: ## compare the start of a container and the copy of a tree with their peers
 	@scripts/bench
 
-fuzz: ## run each fuzz target for FUZZTIME (10s)
+fuzz: ## run each fuzz target for FUZZTIME (60s)
 	@scripts/bootstrap scripts/fuzz $(FUZZTIME)
 
 cover: ## the tests' coverage by package, as the user who calls, and .cache/cover.html

@@ -109,3 +109,32 @@ func TestEntrance(t *testing.T) {
 		}
 	}
 }
+
+// What a state says that can be read, it says again when it is written; what cannot be read is told in one line.
+func FuzzState(f *testing.F) {
+	var whole State
+	populate(reflect.ValueOf(&whole).Elem(), new(int))
+	text, err := encode(&whole)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte(`{"Init":{"PID":-1,"Start":9007199254740992},"Command":["sh",{"base64":"/w=="}],"CreatedAt":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"Init":null,"Later":[{}],"Rootfs":"/a\n\u009b31m"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var first, second State
+		if err := json.Unmarshal(text, &first); err != nil {
+			if strings.ContainsAny(err.Error(), "\n\r") {
+				t.Errorf("more than a line: %q", err)
+			}
+			return
+		}
+		again, err := encode(&first)
+		if err != nil {
+			return // a time beyond the year 9999
+		}
+		if err := json.Unmarshal(again, &second); err != nil || !reflect.DeepEqual(first, second) {
+			t.Errorf("%v\nread    %+v\nwritten %s\nread    %+v", err, first, again, second)
+		}
+	})
+}

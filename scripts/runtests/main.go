@@ -25,8 +25,8 @@ const usage = `usage: runtests [OPTIONS] [PACKAGE...]
 
 Runs the tests of the packages (default ./...), with the go command in PATH.
 A test or sub-test without sub-tests of its own counts as one; so do the seeds
-of a fuzz target, a package that does not compile or ends early, and the
-processes that a package leaves behind. Ends with 0 when nothing failed and,
+of a fuzz target and a short run of it, a package that does not compile or ends
+early, and the processes that a package leaves behind. Ends with 0 when nothing failed and,
 if RLRUN_NO_SKIP is set, nothing was skipped.
 
 `

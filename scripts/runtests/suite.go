@@ -134,5 +134,9 @@ func (s *suite) test(ctx context.Context, p pkg) (*Report, error) {
 	if len(left) > 0 {
 		r.fail("processes left behind by the tests, now ended:\n%s", strings.Join(left, "\n"))
 	}
-	return r, errors.Join(result.err, convert.Wait())
+	err = errors.Join(result.err, convert.Wait())
+	if err == nil && r.Failed == 0 {
+		err = s.fuzz(ctx, binary, p, r)
+	}
+	return r, err
 }

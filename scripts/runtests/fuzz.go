@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// fuzzTime is how long each fuzz target goes on from its corpus with inputs of its own. The test binary counts no
+// coverage, so this finds what is near the corpus; "make fuzz" looks further.
+const fuzzTime = 500 * time.Millisecond
+
+// fuzz runs the fuzz targets of a package's test binary for a short time each. Each counts as one test.
+func (s *suite) fuzz(ctx context.Context, binary string, p pkg, r *Report) error {
+	targets, err := p.targets()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limit)
+	defer cancel()
+	for _, name := range targets {
+		c := exec.CommandContext(ctx, binary, "-test.run=^$", "-test.fuzz=^"+name+"$", "-test.fuzztime="+fuzzTime.String(),
+			"-test.fuzzcachedir="+filepath.Join(s.dir, "fuzz"), "-test.parallel=2", "-test.paniconexit0")
+		c.Dir = p.Dir
+		c.Env = append(os.Environ(), "PWD="+p.Dir)
+		c.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+		if out, err := c.CombinedOutput(); err != nil {
+			r.fail("%s: %v\n%s", name, err, strings.TrimSuffix(string(out), "\n"))
+			continue
+		}
+		r.Passed++
+	}
+	return nil
+}
+
+var fuzzTarget = regexp.MustCompile(`(?m)^func (Fuzz[A-Za-z0-9_]*)\(`)
+
+// targets are the fuzz targets of a package. Its sources tell: to ask the binary costs a start of it.
+func (p pkg) targets() (names []string, err error) {
+	for _, file := range append(p.TestGoFiles, p.XTestGoFiles...) {
+		text, err := os.ReadFile(filepath.Join(p.Dir, file))
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range fuzzTarget.FindAllSubmatch(text, -1) {
+			names = append(names, string(m[1]))
+		}
+	}
+	return names, nil
+}
