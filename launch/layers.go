@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -88,13 +89,26 @@ func shareTree(s plan.ShareTree) (lock int, err error) {
 	if err != nil {
 		return -1, &fs.PathError{Op: "open", Path: s.Path, Err: err}
 	}
-	// A container that is just removing its mount points is soon done with it.
-	if err := unix.Flock(fd, unix.LOCK_SH); err != nil {
+	// A container that is just removing its mount points is soon done with it. Anybody who can read the tree may lock it,
+	// another user or what runs in it, so nobody is waited for without end.
+	for until := time.Now().Add(treeIsBusy); ; time.Sleep(treeIsBusy / 100) {
+		err := unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB)
+		if err == nil {
+			return fd, nil
+		}
+		if errors.Is(err, unix.EAGAIN) && time.Now().Before(until) || errors.Is(err, unix.EINTR) {
+			continue
+		}
 		_ = unix.Close(fd)
-		return -1, &fs.PathError{Op: "lock", Path: s.Path, Err: err}
+		if errors.Is(err, unix.EAGAIN) {
+			err = hinted(errors.New("another program holds a lock of the directory"), "fuser -v "+s.Path+" names it; without --rw no lock is needed")
+		}
+		return -1, &fs.PathError{Op: "share", Path: s.Path, Err: err}
 	}
-	return fd, nil
 }
+
+// treeIsBusy is how long a tree may be locked by others before that is an error.
+const treeIsBusy = time.Second
 
 // removeMountPoint removes a mount point if it is empty; anything else in its
 // place belongs to the user. While another container runs in the tree it stays:

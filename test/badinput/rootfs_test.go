@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -184,6 +185,22 @@ func TestWritableRootThatIsNot(t *testing.T) {
 	// Nobody in the container owns this one.
 	r := trial.Run(t, "--rw", "/usr", "true")
 	refused(t, r, 125, "make directory /proc: permission denied (step …", "leave --rw out")
+}
+
+// Anybody who can read a directory can lock it. That ends in an error, not in a wait without end.
+func TestLockedTree(t *testing.T) {
+	begin(t)
+	tree := trial.NewTree(t)
+	lock, err := os.Open(tree)
+	must(t, err)
+	defer lock.Close()
+	must(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	refused(t, trial.Run(t, "--rw", tree, "true"), 125, "share "+tree+": another program holds a lock of the directory (step 1)", "fuser -v "+tree)
+	trial.Run(t, "--quiet", tree, "true").OK(t)
+
+	// One that is soon gone is waited for.
+	time.AfterFunc(200*time.Millisecond, func() { _ = unix.Flock(int(lock.Fd()), unix.LOCK_UN) })
+	trial.Run(t, "--quiet", "--rw", tree, "true").OK(t)
 }
 
 func TestKeep(t *testing.T) {
