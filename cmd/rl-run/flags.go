@@ -27,6 +27,7 @@ type flags struct {
 
 	user       string // as it was asked for
 	stopSignal int
+	covered    bool // the state of containers lies in ROOTFS
 }
 
 // parse reads the command line up to ROOTFS; what follows belongs to the

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/container"
-	"github.com/rl-run/rl-run/internal/runtimedir"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
@@ -34,35 +33,6 @@ func reserve(f *flags, host *launch.Host, note func(string)) (*container.Entry, 
 	}
 	note("the container is not listed: " + err.Error())
 	return nil, nil
-}
-
-// unexposed refuses a bind that shows the state of containers to one of them, and a
-// root in which one could write it: its root is the caller's own uid outside.
-func unexposed(s *launch.Spec) error {
-	type place struct{ option, path string }
-	var places []place
-	if s.RootMode == launch.RootWritable {
-		places = append(places, place{"--rw", s.Rootfs})
-	}
-	for _, m := range s.Mounts {
-		if bind, ok := m.(mountspec.Bind); ok {
-			places = append(places, place{"-v", bind.Source})
-		}
-	}
-	if len(places) == 0 {
-		return nil
-	}
-	dir := runtimedir.New(os.Getenv("XDG_RUNTIME_DIR"), os.Geteuid())
-	for _, p := range places {
-		exposes, err := dir.Exposes(p.path)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		if exposes {
-			return fmt.Errorf("%s %s: the state of rl-run's containers is below it, which no container may reach", p.option, p.path)
-		}
-	}
-	return nil
 }
 
 // register writes down what the container is and that it runs.
@@ -248,7 +218,7 @@ const unlisted = 50 * time.Millisecond
 // attended starts a container in the foreground, and returns with its end.
 func attended(f *flags, host *launch.Host, start func() (*launch.Container, error), signals int, note func(string)) int {
 	var e *container.Entry
-	if f.spec.Name != "" {
+	if f.spec.Name != "" || f.covered {
 		var err error
 		if e, err = reserve(f, host, note); err != nil {
 			return fail(err)
@@ -271,7 +241,8 @@ func attend(e *container.Entry, f *flags, host *launch.Host, start func() (*laun
 	if f.timing {
 		c.WriteTimes(os.Stderr)
 	}
-	if e == nil && !c.Within(unlisted) {
+	late := e == nil
+	if late && !c.Within(unlisted) {
 		if e, err = reserve(f, host, note); err != nil {
 			note("the container is not listed: " + err.Error())
 		}
@@ -290,7 +261,7 @@ func attend(e *container.Entry, f *flags, host *launch.Host, start func() (*laun
 	if c.OOM != "" {
 		complain(fmt.Sprintf("run %s: %s", execOf(&c.Plan).Argv[0], c.OOM))
 	}
-	if e != nil && f.spec.Name == "" {
+	if e != nil && late {
 		if err := e.Remove(); err != nil {
 			note(err.Error())
 		}

@@ -27,11 +27,11 @@ func run(args []string) int {
 	if err != nil {
 		return fail(err)
 	}
-	host, err := launch.Probe(&f.spec)
-	if err != nil {
+	if err := unexposed(f); err != nil {
 		return fail(err)
 	}
-	if err := unexposed(&f.spec); err != nil {
+	host, err := launch.Probe(&f.spec)
+	if err != nil {
 		return fail(err)
 	}
 	if host.Owners, err = owners(f.owners()); err != nil {

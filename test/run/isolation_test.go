@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rl-run/rl-run/internal/trial"
 )
 
@@ -128,4 +130,47 @@ func TestWorkingDirectoryIsInside(t *testing.T) {
 	}
 	want(t, "cwd", inside(t, "pwd; readlink /proc/self/cwd"), "/\n/")
 	lacks(t, "all mounts", inside(t, "cat /proc/self/mountinfo"), dir)
+}
+
+// The state of containers lies in ROOTFS: the container, whose root is the caller outside, sees an empty directory, whether
+// or not it was there before.
+func TestStateInRootfs(t *testing.T) {
+	begin(t)
+	tree := trial.NewTree(t)
+	if err := os.Mkdir(tree+"/state", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"XDG_RUNTIME_DIR=" + tree + "/state"}
+	in := func(args []string) trial.Command { return trial.Command{Args: args, Env: env} }
+	// Where one is running, its own state is written down at once: such a container is listed from the start on.
+	look := "ls -A /state/rl-run; touch /state/rl-run/x 2>/dev/null && echo written; ls /state"
+	for _, mode := range rootModes {
+		if slices.Equal(mode, []string{"--rw"}) { // is refused: test/hostile
+			continue
+		}
+		options := rootOptions(t, mode)
+		want(t, strings.Join(append([]string{"root"}, mode...), " "), in(script(options, tree, look)).Run(t).OK(t), "rl-run")
+
+		other := in([]string{"--quiet", "--net=none", "--name", "other", trial.Tree(t, "busybox"), "sh", "-c", "echo up; exec sleep 100"}).Start(t)
+		other.Stdout("up")
+		want(t, strings.Join(append([]string{"beside another, root"}, mode...), " "), in(script(options, tree, look)).Run(t).OK(t), "rl-run")
+		other.Signal(unix.SIGTERM)
+		other.Wait()
+	}
+	refused := func(what string, args ...string) {
+		t.Helper()
+		r := in(args).Run(t)
+		r.Fails(t, 125)
+		holds(t, what, r.Stderr, "rl-run: error: use ", "as ROOTFS: the state of rl-run's containers is in reach there")
+	}
+	refused("a capability to unmount", "--net=none", "--cap-add", "cap_sys_admin", tree, "true")
+	refused("all capabilities", "--net=none", "--cap-add", "ALL", tree, "true")
+	other := in([]string{"--quiet", "--net=none", "--name", "other", trial.Tree(t, "busybox"), "sh", "-c", "echo up; exec sleep 100"}).Start(t)
+	other.Stdout("up")
+	refused("the state itself", "--net=none", tree+"/state/rl-run", "true")
+	other.Signal(unix.SIGTERM)
+	other.Wait()
+	if left, err := os.ReadDir(tree + "/state"); err != nil || len(left) != 0 {
+		t.Errorf("%v is left of the state, %v", left, err)
+	}
 }
