@@ -29,6 +29,7 @@ type DieWithParent struct {
 // HideMemory makes the memory that the children share with the launcher
 // unreadable (PR_SET_DUMPABLE 0), so that the command cannot look into
 // /proc/1 before init has executed the static init. It ends with the exec.
+// Init gets the static init's name with it.
 type HideMemory struct{}
 
 // Subreaper makes init the parent of the container's orphans where it is not
@@ -213,6 +214,9 @@ func (p *program) alive() {
 
 func (HideMemory) lower(p *program) {
 	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(0))
+	if !p.joining {
+		p.call(unix.SYS_PRCTL, lit(unix.PR_SET_NAME), p.str(pid1.Name))
+	}
 }
 
 func (Subreaper) lower(p *program) {

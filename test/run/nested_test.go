@@ -23,7 +23,7 @@ func TestNested(t *testing.T) {
 	for _, options := range [][]string{nil, {"--userns=single"}, {"--copy"}, {"--read-only", "--tmpfs", "/var/tmp"}} {
 		r := nested(t, append([]string{"--security-opt", "unmask=ALL"}, options...), nil,
 			"id -u; hostname; cat /proc/1/comm; echo $$; touch /x; stat -c %u:%g /sys/class/net/lo/mtu")
-		got := strings.Fields(r.OK(t))
+		got := strings.Fields(initName(r.OK(t)))
 		if !slices.Equal(got, []string{"0", "inner", "rl-init", "2", "0:0"}) {
 			t.Errorf("%q: %q", options, got)
 		}
@@ -64,7 +64,7 @@ func TestNestedTwice(t *testing.T) {
 	r := nested(t, []string{"--security-opt", "unmask=ALL"},
 		[]string{"--quiet", "--security-opt", "seccomp=unconfined", "--security-opt", "unmask=ALL", "-v", "/rl:/rl", "-v", "/inner:/inner"},
 		"exec /rl/rl-run --quiet -h third /inner sh -c 'id -u; hostname; cat /proc/1/comm'")
-	want(t, "output", r.OK(t), "0\nthird\nrl-init")
+	want(t, "output", initName(r.OK(t)), "0\nthird\nrl-init")
 }
 
 // Inside, rl-unshare works as well.
