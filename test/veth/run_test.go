@@ -1,6 +1,8 @@
 package veth
 
 import (
+	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -8,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rl-run/rl-run/internal/trial"
 )
@@ -130,4 +133,46 @@ func TestRunOneAfterTheOther(t *testing.T) {
 	}
 	_ = in.Close()
 	_ = c.Wait()
+}
+
+// Ports are published to a container with such a link, too.
+func TestRunPublished(t *testing.T) {
+	host(t, thePolicy)
+	program, tree := rlRun(t)
+	must(t, "cp", trial.Bin(t, "rl-netd"), "/mnt/rl-netd")
+	must(t, "chmod", "755", "/mnt/rl-netd")
+	c := exec.Command(program, append(strings.Fields("--quiet --userns=single --net=veth -p 127.0.0.1:18090:80"), tree,
+		"sh", "-c", "mkdir /www; echo served >/www/index.html; httpd -p 80 -h /www; echo up; read -r _")...)
+	c.Stderr = os.Stderr
+	c.SysProcAttr, c.Dir, c.Env = as(alice), "/", []string{"PATH=/usr/bin:/bin", "XDG_RUNTIME_DIR=/mnt/run-" + strconv.Itoa(os.Getpid())}
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = c.Wait()
+	})
+	if _, err := up.Read(make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", "127.0.0.1:18090")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(trial.Timeout))
+	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(conn); !strings.HasSuffix(string(got), "\nserved\n") {
+		t.Errorf("%q, %v", got, err)
+	}
 }
