@@ -150,11 +150,12 @@ func readIn(root int, path string) ([]byte, error) {
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
 		return nil, nil
-	case err != nil:
-		// ENXIO: a FIFO or a device without a driver; let Read say what it is
-		if fd, err = openIn(root, path, unix.O_PATH); err != nil {
-			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-		}
+	case errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
+		// a socket, or a device without a driver; let Read say what it is
+		fd, err = openIn(root, path, unix.O_PATH)
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: "rootfs " + path, Err: err}
 	}
 	defer unix.Close(fd)
 	return passwd.Read(fd, "rootfs "+path)
