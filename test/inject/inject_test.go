@@ -1,0 +1,279 @@
+package inject
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/leak"
+	"github.com/rl-run/rl-run/internal/trial"
+)
+
+func TestMain(m *testing.M) { os.Exit(trial.Tests(m).Run()) }
+
+// name is the container of each run: every start is also the next start with the name of one that was disturbed.
+const name = "disturbed"
+
+// calls are the kinds that make a container or what is written down of it. strace counts the calls of each process for itself, and
+// the launcher is the first to make most of those that init makes too: those behind the empty line are init's and the command's alone.
+var calls = []string{
+	"mount", "clone", "clone3", "unshare", "execve", "openat", "write", "renameat", "renameat2", "mkdirat", "ftruncate", "fallocate",
+
+	"openat2", "open_tree", "move_mount", "mount_setattr", "pivot_root", "umount2", "prctl", "capset", "setresuid", "seccomp", "execveat",
+	"sethostname", "setsid", "chdir", "fchdir", "read",
+}
+
+// unfailing are those that cannot fail so: the kernel gives read(2) of what a static init reads, a signalfd or one end of a socket
+// pair, no other error than EINTR. It can be killed there.
+var unfailing = []string{"read"}
+
+// A way to start a container.
+type way struct {
+	name     string
+	program  string // default: rl-run
+	options  []string
+	command  []string
+	followed bool // init and the command are traced too
+	least    int  // calls that are disturbed at least
+}
+
+// A plain user can trace all processes where no setuid program is needed: with a single id.
+var (
+	single = way{name: "single id", options: []string{"--userns=single"}, command: []string{"true"}, followed: true, least: 150}
+	mapped = way{name: "subordinate ids", command: []string{"true"}, least: 40}
+	detach = way{name: "detached", options: []string{"--userns=single", "-d"}, command: []string{"echo", "said"}, followed: true, least: 150}
+)
+
+// args are those of rl-run.
+func (w way) args(t *testing.T) []string {
+	t.Helper()
+	if w.program != "" {
+		return append([]string{name}, w.command...)
+	}
+	return slices.Concat([]string{"--net=none", "--name", name}, w.options, []string{trial.Tree(t, "busybox")}, w.command)
+}
+
+// A disturbance is what strace does at the n-th system call of a kind.
+type disturbance struct {
+	call string
+	how  string // as strace -e inject has it
+	n    int
+}
+
+func (d disturbance) String() string { return fmt.Sprintf("%s %s %d", d.call, d.how, d.n) }
+
+// run starts a container under strace, and returns what strace has seen of the disturbance: nothing, when no process has made
+// so many calls.
+func (d disturbance) run(t *testing.T, w way) (r trial.Result, hits []string) {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "log")
+	args := []string{"-o", log, "-e", "trace=" + d.call, "-e", fmt.Sprintf("inject=%s:%s:when=%d", d.call, d.how, d.n)}
+	if w.followed {
+		args = append(args, "-f")
+	}
+	args = append(append(args, trial.Bin(t, cmp.Or(w.program, "rl-run"))), w.args(t)...)
+	r = trial.Command{Path: trial.NeedTool(t, "strace"), Args: args}.Run(t)
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(log)
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "INJECTED") || strings.Contains(line, "killed by SIGKILL") {
+			hits = append(hits, line)
+		}
+	}
+	return r, hits
+}
+
+// each disturbs one start after the other, at the first call of each kind, the second, … until there are no more. look is
+// called behind each run, also of those that have made no such call.
+func each(t *testing.T, how string, w way, look func(t *testing.T, d disturbance, r trial.Result, hits []string)) {
+	t.Helper()
+	runs, pace := 0, 10/trial.Mass(10)
+	for _, call := range calls {
+		if strings.HasPrefix(how, "error=") && how != "error=EINTR" && slices.Contains(unfailing, call) {
+			continue
+		}
+		first := 1
+		if call == "execve" {
+			first = 2 // the first is strace's own start of the program
+		}
+		for n := first; ; n += pace {
+			d := disturbance{call, how, n}
+			r, hits := d.run(t, w)
+			look(t, d, r, hits)
+			if len(hits) == 0 {
+				break
+			}
+			if runs++; n > 300 {
+				t.Fatalf("%s does not end", d)
+			}
+		}
+	}
+	t.Logf("%s: %d calls were disturbed", how, runs)
+	if least := trial.Mass(w.least); runs < least {
+		t.Errorf("%s: only %d calls were disturbed, want %d", how, runs, least)
+	}
+}
+
+// states returns the names that rl-ps -a lists, and tidies up with it what killed launchers have left.
+func states(t *testing.T) string {
+	t.Helper()
+	return trial.Command{Path: trial.Bin(t, "rl-ps"), Args: []string{"-a", "-q"}}.Run(t).OK(t)
+}
+
+// Whichever process of a start is killed, at whichever of its calls: nothing is left but what rl-ps tidies up, and the next start
+// with the name works.
+func TestKilled(t *testing.T) {
+	trial.NeedUser(t)
+	for _, w := range []way{single, mapped} {
+		t.Run(w.name, func(t *testing.T) {
+			leak.Watch(t)
+			each(t, "signal=KILL", w, func(t *testing.T, d disturbance, _ trial.Result, _ []string) {
+				if r := trial.Run(t, w.args(t)...); r.Code != 0 || r.Stderr != "" {
+					t.Errorf("behind %s: the next start ended with %d: %s", d, r.Code, r.Stderr)
+				}
+				if list := states(t); list != "" {
+					t.Errorf("behind %s: listed is %s", d, list)
+				}
+			})
+		})
+	}
+}
+
+// A detached container whose launcher, keeper, init or command is killed is listed as one that has ended, or not at all, and can be
+// removed.
+func TestKilledDetached(t *testing.T) {
+	trial.NeedUser(t)
+	leak.Watch(t)
+	each(t, "signal=KILL", detach, func(t *testing.T, d disturbance, r trial.Result, _ []string) {
+		what := fmt.Sprintf("behind %s, with exit code %d,", d, r.Code)
+		state := ended(t)
+		if state != "" && !strings.Contains(state, " exited ") && !strings.Contains(state, " dead ") {
+			t.Errorf("%s is listed: %s", what, state)
+		}
+		if r.Code == 0 && state == "" {
+			t.Errorf("%s is not listed", what)
+		}
+		trial.Command{Path: trial.Bin(t, "rl-rm"), Args: []string{"-f", name}}.Run(t).OK(t)
+	})
+}
+
+// ended waits until the container has ended, and returns its line of rl-ps -a; nothing where there is none.
+func ended(t *testing.T) (state string) {
+	t.Helper()
+	for end := time.Now().Add(leak.Patience); ; time.Sleep(20 * time.Millisecond) {
+		list := trial.Command{Path: trial.Bin(t, "rl-ps"), Args: []string{"-a"}}.Run(t).OK(t)
+		_, state, _ = strings.Cut(list, "\n")
+		if !strings.Contains(state, " running ") && !strings.Contains(state, " created ") || time.Now().After(end) {
+			return state
+		}
+	}
+}
+
+// A further command whose launcher, joiner or init is killed leaves nothing in the container, into which the next one comes.
+func TestKilledExec(t *testing.T) {
+	trial.NeedUser(t)
+	leak.Watch(t)
+	host := way{options: []string{"--userns=single", "-d"}, command: []string{"sleep", "100000"}}
+	trial.Run(t, host.args(t)...).OK(t)
+	w := way{program: "rl-exec", command: []string{"true"}, followed: true, least: 60}
+	count := func() string {
+		r := trial.Command{Path: trial.Bin(t, "rl-exec"), Args: []string{name, "sh", "-c", "set -- /proc/[0-9]*; echo $#"}}.Run(t)
+		return strings.TrimSpace(r.Stdout) + r.Stderr
+	}
+	for _, how := range []string{"signal=KILL", "error=ENOMEM", "error=EINTR"} {
+		each(t, how, w, func(t *testing.T, d disturbance, r trial.Result, hits []string) {
+			if errno := failing[strings.TrimPrefix(how, "error=")]; errno != 0 {
+				if problem := judge(r, hits, errno); problem != "" {
+					t.Errorf("%s: %s\nexit code %d\nstderr: %s\nstrace: %s", d, problem, r.Code, r.Stderr, strings.Join(hits, ""))
+				}
+			}
+			// init and sleep, and of this rl-exec its init and its shell
+			var got string
+			for end := time.Now().Add(leak.Patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+				if got = count(); got == "4" {
+					return
+				}
+			}
+			t.Errorf("behind %s there are %s processes, want 4", d, got)
+		})
+	}
+	trial.Command{Path: trial.Bin(t, "rl-rm"), Args: []string{"-f", name}}.Run(t).OK(t)
+}
+
+var failing = map[string]unix.Errno{"ENOSPC": unix.ENOSPC, "ENOMEM": unix.ENOMEM, "EPERM": unix.EPERM, "EINTR": unix.EINTR}
+
+var said = regexp.MustCompile(`^rl-run: (error|note|hint): [^\n]+: [^\n]+$`)
+
+// A call that fails is told in one line, or can be done without.
+func TestFailing(t *testing.T) {
+	trial.NeedUser(t)
+	// Those that are the same of both ways are many: not each error is tried in each way.
+	tried := map[string][]way{"ENOSPC": {single, mapped}, "ENOMEM": {detach}, "EPERM": {single}, "EINTR": {single}}
+	for text, ways := range tried {
+		errno := failing[text]
+		for _, w := range ways {
+			t.Run(text+" "+w.name, func(t *testing.T) {
+				leak.Watch(t)
+				each(t, "error="+text, w, func(t *testing.T, d disturbance, r trial.Result, hits []string) {
+					if problem := judge(r, hits, errno); problem != "" {
+						t.Errorf("%s: %s\nexit code %d\nstderr: %s\nstrace: %s", d, problem, r.Code, r.Stderr, strings.Join(hits, ""))
+					}
+					if w.name == detach.name && r.Code == 0 {
+						if state := ended(t); !strings.Contains(state, " exited ") && !strings.Contains(state, " dead ") {
+							t.Errorf("behind %s: listed is %q", d, state)
+						}
+						trial.Command{Path: trial.Bin(t, "rl-rm"), Args: []string{"-f", name}}.Run(t).OK(t)
+					}
+					if list := states(t); list != "" {
+						t.Errorf("behind %s: listed is %s", d, list)
+						trial.Command{Path: trial.Bin(t, "rl-rm"), Args: []string{"-f", name}}.Run(t).OK(t)
+					}
+				})
+			})
+		}
+	}
+}
+
+// judge says what is wrong with what a start has said of a call that failed.
+func judge(r trial.Result, hits []string, errno unix.Errno) string {
+	all := strings.Join(hits, "")
+	if strings.Contains(all, "CLONE_THREAD") {
+		return "" // the Go runtime cannot do without its threads, nor be asked to end in one line
+	}
+	errors := 0
+	for line := range strings.Lines(r.Stderr) {
+		line = strings.TrimSuffix(line, "\n")
+		if !said.MatchString(line) {
+			return "a line has another form"
+		}
+		if strings.HasPrefix(line, "rl-run: error: ") {
+			errors++
+			if !strings.Contains(line, errno.Error()) {
+				return "the cause is not told"
+			}
+		}
+	}
+	silenced := strings.Contains(all, "write(2, ")
+	switch {
+	case r.Code == 0 && errors > 0:
+		return "an error is told, but the start has worked"
+	case r.Code != 0 && r.Code != 125 && r.Code != 126 && r.Code != 127:
+		return "the exit code is none of a start that fails"
+	case r.Code != 0 && errors == 0 && !silenced:
+		return "no error is told"
+	case errors > 1 && errors > strings.Count(all, "INJECTED"):
+		return fmt.Sprintf("%d errors are told, want one for each call that failed at most", errors)
+	}
+	return ""
+}
