@@ -58,6 +58,7 @@ func (s *Store) open(c int, path, name string) (*Entry, error) {
 		e.Close() // it is being deleted: the state goes last
 		return nil, unix.ENOENT
 	}
+	e.removeMountPoints()
 	return e, nil
 }
 

@@ -367,7 +367,8 @@ func (c *compiler) exec(filter *seccomp.Profile) error {
 	return nil
 }
 
-// detachable: nobody is there after the end of a detached container to clean up.
+// detachable: nobody is there at the end of a detached container to clean up. The mount points are for the next
+// command that looks at its state.
 func (c *compiler) detachable() error {
 	if !c.spec.Detach || len(c.Plan.Cleanup) == 0 {
 		return nil
@@ -378,8 +379,6 @@ func (c *compiler) detachable() error {
 			Hint: "give --keep DIR, or --copy, or --read-only",
 		}
 	}
-	c.note("mount points that are made in %s stay there after a detached container", c.host.Rootfs.Path)
-	c.Plan.Cleanup = nil
 	return nil
 }
 

@@ -52,6 +52,9 @@ func register(e *container.Entry, f *flags, host *launch.Host, c *launch.Contain
 			return err
 		}
 	}
+	if err := e.WriteMountPoints(c.Plan.Cleanup); err != nil {
+		return err
+	}
 	if err := e.WriteConfig(config(e.Name, f, host, c)); err != nil {
 		return err
 	}
