@@ -41,7 +41,7 @@ func TestKilledExecLeavesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			bin := trial.Bin(t, mode.program)
-			n := (kills(t) + len(modes) - 1) / len(modes)
+			n := (kills(t, 500) + len(modes) - 1) / len(modes)
 			o := launcher{
 				path: bin,
 				args: func(mark string) []string {

@@ -22,12 +22,12 @@ func TestMain(m *testing.M) {
 // the script stays too, and has a child.
 const script = "sleep 30; exit 0"
 
-// kills is how many times rl-run is killed, over all modes: 500 (see trial.Mass), or RLRUN_KILLS.
-func kills(t *testing.T) int {
+// kills is how many times something is killed, over all modes: RLRUN_KILLS, else so many (see trial.Mass).
+func kills(t *testing.T, otherwise int) int {
 	t.Helper()
 	text := os.Getenv("RLRUN_KILLS")
 	if text == "" {
-		return trial.Mass(500)
+		return trial.Mass(otherwise)
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
@@ -69,7 +69,7 @@ func TestKilledLauncherLeavesNothing(t *testing.T) {
 			// State on disk is not in question: what a killed launcher leaves there is found to
 			// be stale by the next one.
 			leak.Watch(t, leak.Except(func(l leak.Leak) bool { return l.Kind == leak.File }))
-			n := (kills(t) + len(modes) - 1) / len(modes)
+			n := (kills(t, 500) + len(modes) - 1) / len(modes)
 			options := append([]string{"-V"}, mode.flags...)
 			o := launcher{
 				path: bin,

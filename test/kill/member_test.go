@@ -1,0 +1,132 @@
+package kill
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/leak"
+	"github.com/rl-run/rl-run/internal/trial"
+)
+
+// A member is a process of a start that is killed in the launcher's stead.
+type member struct {
+	name     string
+	detached bool
+	script   string
+	// is reports whether a process is it; ids are its pids, from the host's namespace inwards.
+	is func(p leak.Proc, launcher int, ids []string) bool
+}
+
+func isInit(_ leak.Proc, _ int, ids []string) bool { return len(ids) > 1 && ids[len(ids)-1] == "1" }
+
+var membersKilled = []member{
+	{"init", false, script, isInit},
+	{"init of a detached container", true, script, isInit},
+	// It is the launcher's child, and init's parent: also before it has executed its program.
+	{"keeper that writes the log", true, "while echo line; do :; done", func(p leak.Proc, launcher int, ids []string) bool {
+		return len(ids) == 1 && (p.Comm == "rl-keeper" || p.Parent == launcher && p.Comm == "rl-run")
+	}},
+}
+
+// Whichever of its processes is killed, a container ends with it, and the next start with its name works. A launcher tells
+// in one line that its start has failed.
+func TestKilledMemberEndsContainer(t *testing.T) {
+	trial.NeedUser(t)
+	tree := trial.Tree(t, "busybox")
+	for _, m := range membersKilled {
+		t.Run(m.name, func(t *testing.T) {
+			leak.Watch(t)
+			args := []string{"--net=none", "--name", "member"}
+			if m.detached {
+				args = append(args, "-d")
+			}
+			window := duration(t, trial.Bin(t, "rl-run"), []string{"--net=none", tree, "true"})
+			n, missed, early := kills(t, 100), 0, 0
+			for i := range n {
+				r := trial.Command{Args: slices.Concat(args, []string{tree, "/bin/sh", "-c", m.script})}.Start(t)
+				time.Sleep(rand.N(window))
+				hit := m.kill(t, r.Pid)
+				if !hit {
+					missed++
+					if !m.detached {
+						r.Signal(unix.SIGKILL)
+					}
+				}
+				got := r.Wait()
+				switch lines := strings.Count(got.Stderr, "\n"); {
+				case got.Code == 125 && lines == 1 && strings.HasPrefix(got.Stderr, "rl-run: error: "):
+					early++
+				case got.Code == 137 && !m.detached && got.Stderr == "", got.Code == 0 && m.detached && got.Stderr == "":
+				case !hit && got.Code == -int(unix.SIGKILL):
+				default:
+					t.Errorf("kill %d: exit code %d, stderr %q", i, got.Code, got.Stderr)
+				}
+				if m.detached {
+					m.removed(t, hit)
+				}
+			}
+			t.Logf("%d kills, %d of them before the command was executed, %d more came too early to find the process", n-missed, early, missed)
+			if 2*missed > n {
+				t.Errorf("%d of %d kills missed", missed, n)
+			}
+			out := trial.Command{Path: trial.Bin(t, "rl-ps"), Args: []string{"-a", "-q"}}.Run(t).OK(t)
+			if out != "" {
+				t.Errorf("listed is %s", out)
+			}
+		})
+	}
+}
+
+// kill kills the member, and reports whether it was there.
+func (m member) kill(t *testing.T, launcher int) bool {
+	t.Helper()
+	below, err := leak.Descendants(os.Getppid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range below {
+		fd, err := unix.PidfdOpen(p.PID, 0)
+		if err != nil {
+			continue
+		}
+		// What is read now is of the process of the pidfd, if that is there still at the signal.
+		hit := m.is(p, launcher, pids(p.PID)) && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil
+		_ = unix.Close(fd)
+		if hit {
+			return true
+		}
+	}
+	return false
+}
+
+// pids are the ids of a process in its pid namespaces (NSpid, proc_pid_status(5)).
+func pids(pid int) []string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, _ := strings.Cut(string(text), "\nNSpid:")
+	line, _, _ := strings.Cut(rest, "\n")
+	return strings.Fields(line)
+}
+
+// removed looks whether a detached container whose member was killed has ended, and removes it.
+func (m member) removed(t *testing.T, hit bool) {
+	t.Helper()
+	var state string
+	for end := time.Now().Add(leak.Patience); hit; time.Sleep(10 * time.Millisecond) {
+		state = trial.Command{Path: trial.Bin(t, "rl-ps"), Args: []string{"-q"}}.Run(t).OK(t)
+		if state == "" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Errorf("%s runs on", state)
+			break
+		}
+	}
+	trial.Command{Path: trial.Bin(t, "rl-rm"), Args: []string{"-f", "member"}}.Run(t).OK(t)
+}
