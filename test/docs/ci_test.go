@@ -40,9 +40,11 @@ func pod(t *testing.T, script string, options ...string) {
 	trial.NeedUser(t)
 	leak.Watch(t)
 	dir := place(t)
-	args := append([]string{"--quiet", "--net=none", "--security-opt", "seccomp=unconfined", "--tmpfs", "/run",
+	args := append([]string{
+		"--quiet", "--net=none", "--security-opt", "seccomp=unconfined", "--tmpfs", "/run",
 		"-v", filepath.Dir(trial.Bin(t, "rl-run")) + ":/usr/local/bin:ro", "-v", trial.NeedTool(t, "busybox") + ":/bin/busybox:ro",
-		"-v", dir + ":/work", "-w", "/work"}, options...)
+		"-v", dir + ":/work", "-w", "/work",
+	}, options...)
 	trial.Command{Args: append(args, trial.Tree(t, "debian"), "sh", "-euc", script), Timeout: 2 * time.Minute}.Run(t).OK(t)
 	built(t, dir)
 }

@@ -93,7 +93,7 @@ func TestManualPages(t *testing.T) {
 	for _, c := range commands {
 		page := filepath.Join(dir, c+".1")
 		// What is left out is the date, which would make each build another one.
-		for _, line := range strings.Split(patient(t, trial.NeedTool(t, "mandoc"), "-T", "lint", "-W", "warning", page).Stdout, "\n") {
+		for line := range strings.SplitSeq(patient(t, trial.NeedTool(t, "mandoc"), "-T", "lint", "-W", "warning", page).Stdout, "\n") {
 			if line != "" && !strings.Contains(line, "missing date") {
 				t.Error(line)
 			}
