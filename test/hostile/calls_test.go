@@ -79,9 +79,9 @@ func call(number uintptr, args ...uintptr) unix.Errno {
 func cloneUser() unix.Errno {
 	child := exec.Command("/proc/self/exe")
 	child.Env = []string{attackEnv + "=clone"}
-	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
+	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
 	err := child.Run()
-	var errno syscall.Errno
+	var errno unix.Errno
 	if err != nil && !errors.As(err, &errno) {
 		return unix.EIO
 	}

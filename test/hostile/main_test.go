@@ -59,11 +59,11 @@ func self(t *testing.T) string {
 }
 
 // inside makes an attack within a container.
-func inside(t *testing.T, name, tree string, options []string, args ...string) trial.Command {
+func inside(t *testing.T, name, tree string, options []string) trial.Command {
 	t.Helper()
 	return trial.Command{Args: slices.Concat(
 		[]string{"--quiet", "-v", self(t) + ":" + attackPath + ":ro", "-e", attackEnv + "=" + name}, options,
-		[]string{tree, attackPath}, args)}
+		[]string{tree, attackPath})}
 }
 
 // outside makes an attack on the host, behind the words of a command that leads to it.
@@ -80,8 +80,8 @@ func rooted(t *testing.T) []string {
 }
 
 // script is a command line of rl-run for a shell script in a tree.
-func script(options []string, tree, text string, args ...string) []string {
-	return slices.Concat([]string{"--quiet"}, options, []string{tree, "sh", "-c", text, "sh"}, args)
+func script(options []string, tree, text string) []string {
+	return slices.Concat([]string{"--quiet"}, options, []string{tree, "sh", "-c", text})
 }
 
 // canary is a directory of the host that no container may touch.

@@ -82,9 +82,19 @@ func TestMessages(t *testing.T) {
 	// What is listed of a container that runs.
 	trial.Run(t, "-d", "--quiet", "--net=none", "--name", "messages", "-e", "X="+evilName, tree, "sh", "-c", "exec sleep 1000", evilName).OK(t)
 	for _, words := range [][]string{
-		{"rl-ps"}, {"rl-ps", "--ns"}, {"rl-inspect", "messages"}, {"rl-inspect", evilName}, {"rl-logs", evilName}, {"rl-stop", evilName}, {"rl-exec", evilName, "true"},
-		{"rl-exec", "messages", "/" + evilName}, {"rl-exec", "-u", evilName, "messages", "true"}, {"rl-exec", "-w", "/" + evilName, "messages", "true"},
-		{"rl-kill", "-s", evilName, "messages"}, {"rl-wait", evilName}, {"rl-rm", evilName},
+		{"rl-ps"},
+		{"rl-ps", "--ns"},
+		{"rl-inspect", "messages"},
+		{"rl-inspect", evilName},
+		{"rl-logs", evilName},
+		{"rl-stop", evilName},
+		{"rl-exec", evilName, "true"},
+		{"rl-exec", "messages", "/" + evilName},
+		{"rl-exec", "-u", evilName, "messages", "true"},
+		{"rl-exec", "-w", "/" + evilName, "messages", "true"},
+		{"rl-kill", "-s", evilName, "messages"},
+		{"rl-wait", evilName},
+		{"rl-rm", evilName},
 	} {
 		r := trial.Command{Path: trial.Bin(t, words[0]), Args: words[1:]}.Run(t)
 		if r.Stdout+r.Stderr == "" {
