@@ -29,7 +29,7 @@ func ParseMode(s string) (Mode, error) {
 	case ModeAuto, ModeSingle, ModeKeepID:
 		return m, nil
 	}
-	return "", fmt.Errorf("%q: want auto, single or keep-id", s)
+	return "", fmt.Errorf("%q: expected auto, single or keep-id", s)
 }
 
 // Request is what the user asked for.

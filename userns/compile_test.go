@@ -333,7 +333,7 @@ func TestCompileRefuses(t *testing.T) {
 		change func(*Caller)
 		err    string
 	}{
-		{"unknown mode", "host", func(*Caller) {}, `"host": want auto, single or keep-id`},
+		{"unknown mode", "host", func(*Caller) {}, `"host": expected auto, single or keep-id`},
 		{"no map", "", func(c *Caller) { c.Parent = Maps{} }, "this user namespace has no id map"},
 		{"overflow uid", "", func(c *Caller) { c.UID, c.Parent.UID = 65534, ext(0, 1001, 1) }, "the caller's uid 65534 does not exist"},
 		{"overflow gid", ModeSingle, func(c *Caller) { c.GID, c.Parent.GID = 65534, ext(0, 1001, 1) }, "the caller's gid 65534 does not exist"},
@@ -438,5 +438,5 @@ func TestParseMode(t *testing.T) {
 		}
 	}
 	_, err := ParseMode("keepid")
-	checkError(t, err, `"keepid": want auto, single or keep-id`)
+	checkError(t, err, `"keepid": expected auto, single or keep-id`)
 }

@@ -36,11 +36,15 @@ func (f *flags) network(w *words) (err error) {
 			return fmt.Errorf("--dns %q: expected an IP address", d)
 		}
 	}
-	for _, h := range s.AddHost {
-		name, ip, _ := strings.Cut(h, ":")
+	for i, h := range s.AddHost {
+		name, ip, equals := strings.Cut(h, "=") // docker's newer form
+		if !equals {
+			name, ip, _ = strings.Cut(h, ":")
+		}
 		if _, err := netip.ParseAddr(strings.Trim(ip, "[]")); err != nil || name == "" || strings.ContainsAny(name, " \t\n#") {
 			return fmt.Errorf("--add-host %q: expected NAME:ADDRESS", h)
 		}
+		s.AddHost[i] = name + ":" + ip
 	}
 	if w.mtu != "" {
 		s.MTU, err = strconv.Atoi(w.mtu)

@@ -60,7 +60,7 @@ func (f *flags) refusals(w *words) error {
 			Hint: "--cap-add ALL --security-opt seccomp=unconfined --security-opt unmask=ALL gives all that a user namespace has",
 		}
 	case !w.init:
-		return errors.New("--init=false: not supported yet: the command always runs under an init")
+		return errors.New("--init=false: the command always runs under an init, which reaps and forwards signals")
 	}
 	return nil
 }

@@ -132,8 +132,8 @@ func TestProvidedFiles(t *testing.T) {
 	begin(t)
 	want(t, "resolv.conf with --dns", inside(t, "grep nameserver /etc/resolv.conf", "--dns", "192.0.2.1", "--dns", "2001:db8::1"),
 		"nameserver 192.0.2.1\nnameserver 2001:db8::1")
-	hosts := inside(t, "cat /etc/hosts", "--add-host", "db:192.0.2.7", "--add-host", "six:2001:db8::2", "-h", "web")
-	holds(t, "hosts", hosts, "127.0.0.1\tlocalhost", "192.0.2.7\tdb", "2001:db8::2\tsix", "\tweb")
+	hosts := inside(t, "cat /etc/hosts", "--add-host", "db:192.0.2.7", "--add-host", "six:2001:db8::2", "--add-host", "new=2001:db8::3", "-h", "web")
+	holds(t, "hosts", hosts, "127.0.0.1\tlocalhost", "192.0.2.7\tdb", "2001:db8::2\tsix", "2001:db8::3\tnew", "\tweb")
 	lacks(t, "servers on the host's loopback", inside(t, "cat /etc/resolv.conf"), "nameserver 127.")
 	want(t, "they can be written", inside(t, "echo 1.2.3.4 x >>/etc/hosts && grep -c 1.2.3.4 /etc/hosts"), "1")
 	own := t.TempDir() + "/hosts"

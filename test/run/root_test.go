@@ -184,6 +184,8 @@ func TestKeptLayerAfterAKill(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	want(t, "the file of the killed container", got.OK(t), "one")
+	// what is listed of it goes with the next look, which a start as short as these does not take
+	trial.Command{Path: trial.Bin(t, "rl-ps")}.Run(t).OK(t)
 }
 
 // Layers of many starts beside each other do not mix.
