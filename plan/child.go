@@ -17,9 +17,11 @@ type Options struct {
 	Network Network // for a plan with helpers
 	// Pidfds are the processes whose namespaces the plan joins, by the names that its steps have for them. A namespace's
 	// own descriptor will do, too, where it alone is joined. They stay the caller's.
-	Pidfds  map[string]int
-	Verbose bool // children write each step to stderr as they begin it
-	Timing  bool // children note the time at which they begin each step
+	Pidfds map[string]int
+	// OldClone has processes made by clone(2), where something refuses clone3(2) as if the kernel had none.
+	OldClone bool
+	Verbose  bool // children write each step to stderr as they begin it
+	Timing   bool // children note the time at which they begin each step
 }
 
 // Keep are the fds that a keeper gets: its program, the directory of the log and
@@ -63,6 +65,7 @@ var ErrGone = errors.New("init ended unexpectedly")
 // Prepare lowers the children's steps of a plan. Nothing is started yet.
 func Prepare(pl Plan, o Options) (_ *Child, err error) {
 	c := &Child{plan: pl, PIDFD: -1, Terminal: -1, netns: -1, userns: -1, reached: -1}
+	c.oldClone = o.OldClone
 	c.network = network{o.Network.Guard, o.Network.Ready, o.Network.Messages, o.Network.Sockets, o.Network.Forward}
 	c.image, c.control, c.theirs, c.pidEvent, c.toCmd, c.toInit = o.Image, -1, -1, -1, -1, -1
 	defer func() {
@@ -140,8 +143,6 @@ func (c *Child) detached() bool { return c.detach.hold >= 0 }
 func (c *Child) Start() error {
 	pidfd := (*int32)(c.arena.alloc(8))
 	c.args.pidfd = address(pidfd)
-	c.args.exitSignal = uint64(unix.SIGCHLD)
-
 	// The children share this process's memory, and a child before this one may
 	// have hidden it: then the files of this one's /proc directory would belong to
 	// root, and no id could be mapped.
@@ -153,7 +154,7 @@ func (c *Child) Start() error {
 	if err := setSigmask(&all, (*uint64)(c.arena.at(c.sigmask))); err != nil {
 		return err
 	}
-	pid := start(c.args, unsafe.Sizeof(*c.args), c.first, c.machine)
+	pid := start(c.args, c.cloneSize(), c.first, c.machine)
 	err := setSigmask((*uint64)(c.arena.at(c.sigmask)), nil)
 	if pid < 0 {
 		return unix.Errno(-pid)

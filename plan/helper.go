@@ -167,8 +167,7 @@ func (c *Child) helper(a Actor) *helper {
 // spawn clones a helper, which alone holds its end of the socket then.
 func (c *Child) spawn(h *helper) error {
 	args := (*cloneArgs)(c.arena.alloc(int(unsafe.Sizeof(cloneArgs{}))))
-	args.flags = unix.CLONE_VM | unix.CLONE_CLEAR_SIGHAND
-	args.exitSignal = uint64(unix.SIGCHLD)
+	c.clones(args, unix.CLONE_VM|unix.CLONE_CLEAR_SIGHAND, unix.SIGCHLD)
 	first, machine := h.program.end(), h.program.newMachine()
 	machine.control = uint64(h.hold)
 	all := ^uint64(0)
@@ -176,7 +175,7 @@ func (c *Child) spawn(h *helper) error {
 	if err := setSigmask(&all, &old); err != nil {
 		return err
 	}
-	pid := start(args, unsafe.Sizeof(*args), first, machine)
+	pid := start(args, c.cloneSize(), first, machine)
 	err := setSigmask(&old, nil)
 	if pid < 0 {
 		return unix.Errno(-pid)

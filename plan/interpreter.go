@@ -47,6 +47,9 @@ type cloneArgs struct {
 // (CLONE_VM) but uses no stack, so that the launcher need not wait for it
 // (CLONE_VFORK: a thread in a raw system call stops a garbage collection).
 //
+// A size of 0 has it use clone(2), which takes the flags with the signal of the exit in their lowest byte, and the
+// address of the pidfd.
+//
 // All signals must be blocked, and args, first and m lie outside Go's heap.
 //
 //go:noescape

@@ -15,7 +15,17 @@ TEXT ·start(SB),NOSPLIT|NOFRAME,$0-40
 	MOVQ	size+8(FP), SI
 	MOVQ	first+16(FP), R12
 	MOVQ	m+24(FP), R13
+	TESTQ	SI, SI
+	JEQ	old
 	MOVQ	$435, AX // clone3
+	JMP	call
+old:
+	MOVQ	cloneArgs_pidfd(DI), DX // parent_tid, which CLONE_PIDFD uses
+	MOVQ	cloneArgs_flags(DI), DI
+	XORL	R10, R10 // child_tid
+	XORL	R8, R8 // tls; the stack, SI, is 0: the same
+	MOVQ	$56, AX // clone
+call:
 	SYSCALL
 	TESTQ	AX, AX
 	JZ	next

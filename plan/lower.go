@@ -13,9 +13,9 @@ const (
 	maxInitOps    = 1 << 16
 	maxCommandOps = 1 << 14 // twice the directories in PATH, and 50
 	maxHelperOps  = 32
-	maxKeeperOps  = 96
+	maxKeeperOps  = 192
 	maxJoinerOps  = 256
-	maxGuardOps   = 64 // and one for each published port
+	maxGuardOps   = 128 // and one for each published port
 )
 
 // lower turns the steps of the children into their programs. Parent's steps are the
@@ -65,7 +65,8 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 	init.peer, command.peer = c.toCmd, c.toInit
 	command.call(unix.SYS_CLOSE, lit(c.toCmd))
 
-	c.args.flags = unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND
+	c.clones(c.args, unix.CLONE_VM|unix.CLONE_PIDFD|unix.CLONE_CLEAR_SIGHAND, unix.SIGCHLD)
+	outermost.clearHandlers()
 	type role struct {
 		actor Actor
 		p     *program
@@ -76,6 +77,7 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 			wiring: c.wiring, a: c.arena, memory: shared, forwards: h.actor == Forwarder,
 			ops: c.arena.newOps(maxGuardOps + len(c.network.sockets)),
 		}
+		h.program.clearHandlers()
 		h.program.control = h.hold
 		if h.stays() {
 			h.program.call(unix.SYS_CLOSE, lit(c.theirs))

@@ -38,6 +38,7 @@ type wiring struct {
 	network  network
 	apart    int // memfd of the interpreter, for OwnMemory; else -1
 	pidfds   map[string]int
+	oldClone bool // Options.OldClone
 }
 
 // keep is what the keeper has: all -1 in a plan without one.
@@ -194,13 +195,9 @@ func (p *program) setAttr(m arg, set, propagation uint64, flags uint) {
 // spawn clones a process that runs the program q; the result is its pid.
 func (p *program) spawn(q *program) *op {
 	args := (*cloneArgs)(p.a.alloc(int(unsafe.Sizeof(cloneArgs{}))))
-	args.flags = unix.CLONE_VM
-	args.exitSignal = uint64(unix.SIGCHLD)
-	first := q.end()
+	p.clones(args, unix.CLONE_VM, unix.SIGCHLD)
 	p.initArgs = args
-	o := p.call(unix.SYS_CLONE3, lit(address(args)), lit(unsafe.Sizeof(*args)), lit(address(first)), lit(address(q.newMachine())))
-	o.kind = kindClone
-	return o
+	return p.clone(args, lit(address(q.end())), q.newMachine())
 }
 
 func (p *program) newMachine() *machine {

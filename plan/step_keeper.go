@@ -54,11 +54,10 @@ func (KeepOutput) lower(p *program) {
 // who has gone.
 func (s StartInit) lower(p *program) {
 	p.spawn(p.init).keepIn(p.memory.init)
-	p.initArgs.flags = unix.CLONE_VM | s.Flags
+	p.clones(p.initArgs, unix.CLONE_VM|s.Flags, unix.SIGCHLD)
 	if p.joining {
 		// A sibling: the launcher's or the keeper's child, as ever. It tells its parent of its end as the joiner does.
-		p.initArgs.flags |= unix.CLONE_PARENT
-		p.initArgs.exitSignal = 0
+		p.clones(p.initArgs, unix.CLONE_VM|s.Flags|unix.CLONE_PARENT, 0)
 		p.report()
 		p.call(unix.SYS_EXIT_GROUP, lit(0))
 		return

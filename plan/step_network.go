@@ -146,10 +146,8 @@ func (s JoinContainer) lower(p *program) {
 
 func (NewPIDNamespace) lower(p *program) {
 	args := (*cloneArgs)(p.a.alloc(int(unsafe.Sizeof(cloneArgs{}))))
-	args.flags = unix.CLONE_VM | unix.CLONE_NEWPID
-	args.exitSignal = uint64(unix.SIGCHLD)
-	clone := p.call(unix.SYS_CLONE3, lit(address(args)), lit(unsafe.Sizeof(*args)), lit(0), lit(address(p.newMachine())))
-	clone.kind = kindClone
+	p.clones(args, unix.CLONE_VM|unix.CLONE_NEWPID, unix.SIGCHLD)
+	clone := p.clone(args, lit(0), p.newMachine())
 	p.call(unix.SYS_EXIT_GROUP, lit(0))
 	clone.arg[2] = address(p.next()) // where the child begins
 }

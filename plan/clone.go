@@ -1,0 +1,54 @@
+package plan
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// cloneSize is the second argument of start: the size of its arguments, or 0 for clone(2).
+func (w *wiring) cloneSize() uintptr {
+	if w.oldClone {
+		return 0
+	}
+	return unsafe.Sizeof(cloneArgs{})
+}
+
+// clones sets what a clone makes, and by which signal it tells its parent of its end. clone(2) takes that signal with
+// the flags, and none of those above 32 bits.
+func (w *wiring) clones(args *cloneArgs, flags uint64, exit unix.Signal) {
+	args.flags, args.exitSignal = flags, uint64(exit)
+	if w.oldClone {
+		args.flags = flags&^unix.CLONE_CLEAR_SIGHAND | uint64(exit)
+	}
+}
+
+// clone appends the call. In the new process the interpreter goes on at first with the machine m: both are arguments
+// that the kernel does not look at, with clone(2) for want of flags that would have it do so.
+func (p *program) clone(args *cloneArgs, first arg, m *machine) *op {
+	nr, arguments := uint64(unix.SYS_CLONE3), []arg{lit(address(args)), lit(unsafe.Sizeof(*args))}
+	if p.oldClone {
+		nr, arguments = unix.SYS_CLONE, []arg{at(address(args)), lit(0)} // flags are the first word
+	}
+	o := p.call(nr, append(arguments, first, lit(address(m)))...)
+	o.kind = kindClone
+	return o
+}
+
+// clearHandlers does for a child of the launcher what CLONE_CLEAR_SIGHAND would: signals that Go handles have their
+// default action, and those that are ignored stay so.
+func (p *program) clearHandlers() {
+	if !p.oldClone {
+		return
+	}
+	type action struct{ handler, flags, restorer, mask uint64 } // of the kernel: all zero is the default
+	none := address((*action)(p.a.alloc(int(unsafe.Sizeof(action{})))))
+	for s := uint64(1); s <= 64; s++ {
+		var now action
+		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), 0, uintptr(unsafe.Pointer(&now)), 8, 0, 0)
+		const ignore = 1
+		if errno == 0 && now.handler > ignore {
+			p.call(unix.SYS_RT_SIGACTION, lit(s), lit(none), lit(0), lit(8))
+		}
+	}
+}
