@@ -19,7 +19,7 @@ import (
 // Start is a compiled start.
 type Start struct {
 	Plan  plan.Plan
-	Notes []string // fallbacks, a line each, for the user
+	Notes []string // for the user, a line each: fallbacks, and what an option gives up
 
 	Form     rootfs.Form
 	IDs      userns.Result
@@ -43,6 +43,7 @@ type compiler struct {
 	made      []plan.Entry      // mount points made in the root
 	sets      caps.Sets
 	base      [2]uint32 // uid and gid inside with which the root is set up
+	fallen    []string  // the notes that are fallbacks
 }
 
 // Compile decides how a container is started on this machine. It is a pure
@@ -77,6 +78,7 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		c.dev,
 		c.files,
 		c.fakes,
+		c.nests,
 		c.sys,
 		c.masks,
 		c.mounts,
@@ -91,7 +93,10 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 	}
 	c.cleanup()
 	c.Sets = c.sets
-	return &c.Start, c.detachable()
+	if err := c.detachable(); err != nil {
+		return nil, err
+	}
+	return &c.Start, c.strict()
 }
 
 func (c *compiler) note(format string, args ...any) {
@@ -122,7 +127,7 @@ func (c *compiler) ids() (err error) {
 		}
 		return err
 	}
-	c.Notes = append(c.Notes, c.IDs.Fallbacks...)
+	c.fallBack(c.IDs.Fallbacks...)
 	c.chooseBase()
 	return nil
 }
@@ -138,6 +143,9 @@ func (c *compiler) chooseBase() {
 }
 
 func (c *compiler) startInit() error {
+	if !c.host.Facts.Clone3 {
+		c.fallBack("clone3(2) is refused here: processes are made by clone(2)")
+	}
 	flags := uint64(unix.CLONE_NEWUSER)
 	if c.joins() {
 		flags = 0

@@ -223,7 +223,7 @@ func Exec(s *Spec, h *Host, t *Target, o plan.Options) (*Container, error) {
 		return nil, err
 	}
 	c.opts.Image, c.opts.Pidfds = c.image, map[string]int{t.Name: t.PIDFD}
-	if err = c.run(); err == nil && s.Detach {
+	if err = c.runAnyClone(); err == nil && s.Detach {
 		var ws unix.WaitStatus
 		if _, err = wait4(c.Child.PID, &ws); err == nil && ws != 0 {
 			err = errors.New("start the command: its parent was killed")

@@ -19,7 +19,7 @@ func (c *compiler) limits() error {
 		name = strconv.Itoa(c.host.PID)
 	}
 	mode := cgroup.Require
-	if c.spec.BestEffort {
+	if c.spec.BestEffort && !c.spec.Strict {
 		mode = cgroup.BestEffort
 	}
 	p, notes, err := cgroup.Compile(&c.spec.Limits, &c.host.Groups, name, mode)
@@ -31,7 +31,7 @@ func (c *compiler) limits() error {
 		return err
 	}
 	c.placement = p
-	c.Notes = append(c.Notes, notes...)
+	c.fallBack(notes...)
 	return nil
 }
 

@@ -66,7 +66,7 @@ func (c *compiler) chooseDriver() error {
 	} else if err != nil {
 		return err
 	}
-	c.Notes = append(c.Notes, notes...)
+	c.fallBack(notes...)
 	c.driver = d
 	c.Network = Network{Kind: d.Kind.String()}
 	if d.Kind != usermode.None && d.Address.IsValid() {

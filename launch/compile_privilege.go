@@ -38,6 +38,9 @@ func (c *compiler) seccomp(p *seccomp.Profile) (*plan.Seccomp, error) {
 	var err error
 	if c.spec.FakeRoot {
 		s.Profile = "fake-root"
+		if c.spec.Nest && p == nil {
+			p = seccomp.Nest()
+		}
 		fake := fakeRoot(c.spec.Seccomp, p)
 		if s.Flags, err = fake.FilterFlags(); err == nil {
 			s.Filter, err = seccomp.Compile(fake, env)
@@ -50,6 +53,9 @@ func (c *compiler) seccomp(p *seccomp.Profile) (*plan.Seccomp, error) {
 	switch {
 	case c.spec.Seccomp == "unconfined":
 		return nil, nil
+	case c.spec.Nest:
+		s.Profile = "nest"
+		s.Filter, err = seccomp.Compile(seccomp.Nest(), env)
 	case p == nil:
 		s.Filter, err = seccomp.DefaultFilter(env)
 	default:
@@ -82,6 +88,28 @@ func fakeRoot(name string, p *seccomp.Profile) *seccomp.Profile {
 // aptConfig is where a container finds what --fake-root has to say to apt: it checks
 // that it has become the user of its sandbox.
 const aptConfig = "/dev/rl-run-apt.conf"
+
+// nests announces --nest, and what it gives up.
+func (c *compiler) nests() error {
+	switch s := c.spec; {
+	case !s.Nest:
+		return nil
+	case s.Seccomp != "" && s.Seccomp != "unconfined":
+		return fmt.Errorf("--nest and --security-opt seccomp=%s exclude each other: --nest has a filter of its own", s.Seccomp)
+	case len(s.Mask) > 0:
+		return fmt.Errorf("--nest and --security-opt mask=%s exclude each other: under a masked /proc the kernel mounts no other one", s.Mask[0])
+	}
+	c.note("--nest: /proc and /sys are not masked, and the filter lets namespaces and mounts be made")
+	return nil
+}
+
+// unmask are the paths that are not masked.
+func (c *compiler) unmask() []string {
+	if c.spec.Nest {
+		return []string{"ALL"}
+	}
+	return c.spec.Unmask
+}
 
 // fakes announces --fake-root, and provides for apt.
 func (c *compiler) fakes() error {

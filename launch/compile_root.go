@@ -33,6 +33,9 @@ func (c *compiler) layers() error {
 	if l := c.layersOnDisk(); l.Dir != "" {
 		p := plan.PrepareLayers{Dir: l.Dir, Mode: c.host.Rootfs.Mode}
 		why := "tmpfs takes no user xattrs before Linux 6.6: a directory there cannot be made opaque"
+		if !l.Keep {
+			c.fallBackf("an overlay in memory does not work here: writes to the root go to %s until the end", l.Dir)
+		}
 		if l.Keep {
 			p.About = fmt.Sprintf("rootfs %s %d:%d uid %v gid %v owner %d:%d",
 				c.host.Rootfs.Path, c.host.Rootfs.Dev, c.host.Rootfs.Ino, c.IDs.Maps.UID, c.IDs.Maps.GID, uid, gid)
@@ -58,7 +61,7 @@ func (c *compiler) form() (rootfs.Form, error) {
 		return rootfs.FormCopy, nil
 	case RootWritable:
 		if c.foreign() {
-			c.note("%s belongs to uid %d, which has no id in the container: writes to it are refused", s.Rootfs, c.host.Rootfs.UID)
+			c.fallBackf("%s belongs to uid %d, which has no id in the container: writes to it are refused", s.Rootfs, c.host.Rootfs.UID)
 		}
 		return rootfs.FormBind, nil
 	case RootReadOnly:
@@ -74,7 +77,7 @@ func (c *compiler) form() (rootfs.Form, error) {
 	case !f.Overlay:
 		reason = "cannot be a layer of an overlay here"
 	case c.foreign() && s.RootMode != RootReadOnly:
-		c.note("%s belongs to uid %d, which has no id in the container: it is read-only (--copy makes it writable)", s.Rootfs, c.host.Rootfs.UID)
+		c.fallBackf("%s belongs to uid %d, which has no id in the container: it is read-only (--copy makes it writable)", s.Rootfs, c.host.Rootfs.UID)
 		if c.complete() {
 			return rootfs.FormReadOnly, nil
 		}
@@ -85,12 +88,16 @@ func (c *compiler) form() (rootfs.Form, error) {
 	if s.Keep != "" {
 		return "", fmt.Errorf("--keep %s: %s %s", s.Keep, s.Rootfs, reason)
 	}
+	if !f.Overlay && f.PlainTree && s.RootMode == RootEphemeral && !c.joins() {
+		c.fallBackf("%s %s: it is copied into memory (--rw or --read-only do without a copy)", s.Rootfs, reason)
+		return rootfs.FormCopy, nil
+	}
 	if missing := c.missing(); missing != "" {
 		return "", hinted(fmt.Errorf("mount %s: it %s, and lacks the mount point %s", s.Rootfs, reason, missing),
 			"--copy works with any tree, --rw makes the mount point in it")
 	}
 	if s.RootMode != RootReadOnly {
-		c.note("%s %s: it is read-only (--copy or --rw make it writable)", s.Rootfs, reason)
+		c.fallBackf("%s %s: it is read-only (--copy or --rw make it writable)", s.Rootfs, reason)
 	}
 	return rootfs.FormReadOnly, nil
 }
@@ -224,18 +231,31 @@ func (c *compiler) proc() error {
 	h := c.host
 	switch {
 	case c.spec.PID == Shared:
-		c.add(rootfs.HostProc(h.Sources["/proc"], "it shows the shared pid namespace"))
+		c.add(rootfs.HostProc(h.Sources["/proc"], false, "it shows the shared pid namespace"))
 	case !h.Facts.OwnProc:
-		c.note("a part of the outer /proc is masked: the container gets that one, with the outer processes' numbers")
-		c.add(rootfs.HostProc(h.Sources["/proc"], "the outer /proc is masked in part"))
+		c.fallBack(outerProc(c.spec.Nest))
+		c.add(rootfs.HostProc(h.Sources["/proc"], !c.spec.Nest, "the outer /proc is masked in part"))
 	default:
 		c.add(rootfs.Proc())
 	}
 	return nil
 }
 
+// outerProc says what the outer /proc shows and lacks.
+func outerProc(nest bool) string {
+	text := "a part of the outer /proc is masked: the container gets that one, read-only. " +
+		"It lists the outer processes; /proc/self works, and the container's own numbers lead nowhere in it"
+	if nest {
+		return strings.Replace(text, "that one, read-only", "that one, writable for --nest", 1)
+	}
+	return text
+}
+
 func (c *compiler) dev() error {
 	_, tty := c.IDs.Maps.HostGID(5)
+	if !c.host.Facts.MQueue && c.spec.IPC != Shared {
+		c.fallBack("no mqueue can be mounted here: the container has no /dev/mqueue")
+	}
 	c.add(rootfs.Dev(c.host.Nodes, tty, c.host.Facts.MQueue && c.spec.IPC != Shared))
 	return nil
 }
@@ -252,19 +272,23 @@ func (c *compiler) sys() error {
 	case c.spec.Net == NetHost:
 		c.add(rootfs.HostSys(h.Sources["/sys"], "it shows the shared net namespace"))
 	case !h.Facts.OwnSys:
-		c.note("a part of the outer /sys is masked: the container gets that one, read-only")
+		c.fallBack("a part of the outer /sys is masked: the container gets that one, read-only")
 		c.add(rootfs.HostSys(h.Sources["/sys"], "the outer /sys is masked in part"))
 	default:
 		c.add(rootfs.Sys())
-		if c.spec.Cgroup != Shared && h.Facts.OwnCgroup {
+		switch {
+		case c.spec.Cgroup == Shared:
+		case h.Facts.OwnCgroup:
 			c.add(rootfs.Cgroup())
+		default:
+			c.fallBack("no cgroup2 can be mounted here: /sys/fs/cgroup of the container is empty")
 		}
 	}
 	return nil
 }
 
 func (c *compiler) masks() error {
-	c.add(rootfs.Masks(c.host.Masks, rootfs.DefaultReadOnly[:], c.spec.Unmask))
+	c.add(rootfs.Masks(c.host.Masks, rootfs.DefaultReadOnly[:], c.unmask()))
 	return nil
 }
 

@@ -53,7 +53,9 @@ func (m *Machine) namespaceFinding() Finding {
 	if s, ok := errors.AsType[*plan.StepError](m.Single); ok {
 		f.Text = Explain(s)
 	}
-	f.Mend = Hint(m.Single)
+	if !errors.Is(m.Single, unix.EPERM) { // of which the hint is from here
+		f.Mend = Hint(m.Single)
+	}
 	switch {
 	case m.Sysctls[sysctlClone] == "0":
 		f.Text += "; " + sysctlClone + " is 0"
@@ -67,7 +69,9 @@ func (m *Machine) namespaceFinding() Finding {
 			" flags=(unconfined) { userns, }' | sudo tee /etc/apparmor.d/rl-run && sudo systemctl reload apparmor"
 	case m.Filtered && errors.Is(m.Single, unix.EPERM):
 		f.Text += "; a seccomp filter of what runs this is in force"
-		f.Mend = "start the outer container with --security-opt seccomp=unconfined"
+		f.Mend = "start the outer container with --nest (rl-run) or --security-opt seccomp=unconfined (podman, docker)"
+	case errors.Is(m.Single, unix.EPERM):
+		f.Mend = "user namespaces are not allowed here: ask whoever runs this machine"
 	}
 	return f
 }

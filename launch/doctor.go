@@ -72,14 +72,7 @@ func ProbeMachine(runtimeDir error, getenv func(string) string) (m Machine, err 
 		return m, err
 	}
 	m.Executable, _ = os.Executable()
-	for _, name := range []string{sysctlClone, sysctlMax, sysctlAppArmor} {
-		if text, err := small("/proc/sys/" + strings.ReplaceAll(name, ".", "/")); err == nil && len(text) > 0 {
-			m.Sysctls[name] = strings.TrimSpace(string(text))
-		}
-	}
-	if mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0); err == nil {
-		m.Filtered = mode == unix.SECCOMP_MODE_FILTER
-	}
+	m.lookNamespaces()
 	m.Single = tryUserNamespace(userns.ModeSingle, m.Caller)
 	if ids, err := userns.Compile(userns.Request{}, m.Caller); err == nil && ids.How.Way != userns.WaySelf && m.Single == nil {
 		m.Mapped = tryUserNamespace(userns.ModeAuto, m.Caller)
@@ -101,6 +94,26 @@ func ProbeMachine(runtimeDir error, getenv func(string) string) (m Machine, err 
 	}
 	m.NextID = nextSubordinate()
 	return m, nil
+}
+
+// lookNamespaces reads what may forbid user namespaces.
+func (m *Machine) lookNamespaces() {
+	for _, name := range []string{sysctlClone, sysctlMax, sysctlAppArmor} {
+		if text, err := small("/proc/sys/" + strings.ReplaceAll(name, ".", "/")); err == nil && len(text) > 0 {
+			m.Sysctls[name] = strings.TrimSpace(string(text))
+		}
+	}
+	if mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0); err == nil {
+		m.Filtered = mode == unix.SECCOMP_MODE_FILTER
+	}
+}
+
+// refusal is a machine as far as it explains why a user namespace could not be made.
+func refusal(err error) *Machine {
+	m := &Machine{Sysctls: make(map[string]string), Single: err}
+	m.Executable, _ = os.Executable()
+	m.lookNamespaces()
+	return m
 }
 
 // tryUserNamespace starts a program that does nothing in a user namespace.

@@ -18,13 +18,19 @@ type flip struct {
 }
 
 var flips = [...]flip{
+	// ENOSYS: a filter that cannot look into its arguments, as docker's, refuses it so that clone(2) is used
+	{plan.KindStartInit, "", []unix.Errno{unix.ENOSYS}, func(f *Facts) *bool { return &f.Clone3 }},
+	{plan.KindStartKeeper, "", []unix.Errno{unix.ENOSYS}, func(f *Facts) *bool { return &f.Clone3 }},
+	{plan.KindStartJoiner, "", []unix.Errno{unix.ENOSYS}, func(f *Facts) *bool { return &f.Clone3 }},
 	// mount_too_revealing(): something is mounted over the outer /proc or /sys
 	{plan.KindMount, "proc", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnProc }},
 	{plan.KindMount, "sysfs", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnSys }},
 	// EBUSY: cgroup v1 uses all controllers; ENOENT: a sysfs without fs/cgroup
 	{plan.KindMount, "cgroup2", []unix.Errno{unix.EPERM, unix.EBUSY, unix.ENODEV, unix.ENOENT}, func(f *Facts) *bool { return &f.OwnCgroup }},
 	{plan.KindMount, "mqueue", []unix.Errno{unix.EPERM, unix.ENODEV}, func(f *Facts) *bool { return &f.MQueue }},
-	// ENODEV: no overlay in this kernel; EPERM: older than 5.11; EINVAL: ROOTFS on a filesystem that cannot be a layer
+	// EINVAL: the upper layer's filesystem will not do, and then that ROOTFS cannot be a layer
+	{plan.KindNewRoot, "overlay", []unix.Errno{unix.EINVAL}, func(f *Facts) *bool { return &f.TmpfsUpper }},
+	// ENODEV: no overlay in this kernel; EPERM: older than 5.11
 	{plan.KindNewRoot, "overlay", []unix.Errno{unix.ENODEV, unix.EPERM, unix.EINVAL}, func(f *Facts) *bool { return &f.Overlay }},
 	// a clone without the mounts below would uncover what they hide
 	{plan.KindAttach, "lower", []unix.Errno{unix.EINVAL}, func(f *Facts) *bool { return &f.PlainTree }},

@@ -97,6 +97,8 @@ var goldens = []golden{
 		s.Listen, h.Listen = true, port.ListenFDs{Count: 2, Names: []string{"web", "web"}}
 	}}},
 	{"fake-root", "rl-run --net=none --userns=single --fake-root ./debian sh", "", []func(*Spec, *Host){singleID, func(s *Spec, _ *Host) { s.FakeRoot = true }}},
+	{"nest", "rl-run --net=none --nest ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Nest = true }}},
+	{"nest-masked", "rl-run --net=none --nest ./debian sh", "a part of the outer /proc is masked", []func(*Spec, *Host){func(s *Spec, h *Host) { s.Nest, h.Facts.OwnProc = true, false }}},
 	{"net-session", "rl-run ./debian sh", "a network session runs", []func(*Spec, *Host){warm, func(s *Spec, _ *Host) { s.Net = NetAuto }}},
 	{"net-none-session", "rl-run --net=none ./debian sh", "a network session runs", []func(*Spec, *Host){warm}},
 	{"net-named", "rl-run -d --net=db --name pg -p 5432:5432 ./debian sh", "a network session runs", []func(*Spec, *Host){warm, func(s *Spec, _ *Host) {

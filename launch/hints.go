@@ -63,7 +63,6 @@ const (
 
 var hintRules = [...]hintRule{
 	{plan.KindStartInit, []unix.Errno{unix.ENOSPC, unix.EUSERS}, nil, "all user namespaces are in use: an administrator can raise user.max_user_namespaces (sysctl)"},
-	{plan.KindStartInit, []unix.Errno{unix.EPERM}, nil, "user namespaces are not allowed here: sysctl kernel.unprivileged_userns_clone=1, or kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu"},
 	{plan.KindStartInit, []unix.Errno{unix.ENOSYS, unix.EINVAL}, nil, "rl-run needs Linux 5.12 or newer"},
 	{plan.KindStartInit, []unix.Errno{unix.EAGAIN}, nil, processesHint},
 	{plan.KindStartCommand, []unix.Errno{unix.EAGAIN}, nil, processesHint},
@@ -124,6 +123,10 @@ func Hint(err error) string {
 	var step *plan.StepError
 	if !errors.As(err, &step) {
 		return ""
+	}
+	if step.Step.Kind() == plan.KindStartInit && errors.Is(step.Err, unix.EPERM) {
+		m := refusal(step)
+		return m.namespaceFinding().Mend
 	}
 	for _, r := range hintRules {
 		if r.kind == step.Step.Kind() && (r.when == nil || r.when(step.Step)) &&

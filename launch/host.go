@@ -62,6 +62,7 @@ type Host struct {
 // errno that the table in facts.go lists; then it is given up, and Compile runs
 // again.
 type Facts struct {
+	Clone3     bool // nothing refuses clone3(2)
 	OwnProc    bool // proc of an own pid namespace may be mounted
 	OwnSys     bool // sysfs of an own net namespace may be mounted
 	OwnCgroup  bool // cgroup2 may be mounted
@@ -73,5 +74,6 @@ type Facts struct {
 
 // AllFacts is what is assumed at first.
 var AllFacts = Facts{
+	Clone3:  true,
 	OwnProc: true, OwnSys: true, OwnCgroup: true, MQueue: true, Overlay: true, PlainTree: true, TmpfsUpper: true,
 }

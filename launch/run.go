@@ -80,6 +80,7 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 			}
 		}
 		noted = start.Notes
+		o.OldClone = !h.Facts.Clone3
 		c := &Container{Start: start, connection: noConnection(), sessionDir: h.SessionDir, note: note, spec: s, opts: o, path: h.Path, image: image}
 		err = c.run()
 		if err == nil {
@@ -156,6 +157,20 @@ func (c *Container) run() (err error) {
 	}
 	defer c.connection.close()
 	return c.Child.Running()
+}
+
+// runAnyClone runs a plan that no fact of Host but Clone3 is in.
+func (c *Container) runAnyClone() error {
+	err := c.run()
+	var failed *plan.StepError
+	if errors.As(err, &failed) {
+		if left, _ := AllFacts.Without(failed); !left.Clone3 {
+			c.tearDown()
+			c.Child, c.opts.OldClone = nil, true
+			err = c.run()
+		}
+	}
+	return err
 }
 
 // prepare makes the children ready to be started.

@@ -78,6 +78,7 @@ type Spec struct {
 	CapAdd, CapDrop []string
 	Seccomp         string // "" for the default profile, "unconfined", or a path
 	FakeRoot        bool   // changes of owner and id succeed and do nothing
+	Nest            bool   // another launcher can run inside
 	NewPrivs        bool   // no_new_privs off
 	Mask, Unmask    []string
 
@@ -95,4 +96,5 @@ type Spec struct {
 	LogSize  int64    // bytes of output that are kept of a detached one
 	Command  []string // with the entrypoint before it; empty for the user's shell
 	Quiet    bool
+	Strict   bool // what would be less than was asked for is an error
 }

@@ -12,7 +12,7 @@ import (
 // CompileUnshare is the plan of rl-unshare: a program of the host in a user
 // namespace with id maps, and in nothing else.
 func CompileUnshare(ids userns.Result, caller userns.Caller, paths, argv, env []string, workdir string) plan.Plan {
-	c := &compiler{spec: &Spec{PID: Shared}, host: &Host{Caller: caller}, Start: Start{IDs: ids}}
+	c := &compiler{spec: &Spec{PID: Shared}, host: &Host{Caller: caller, Facts: AllFacts}, Start: Start{IDs: ids}}
 	c.chooseBase()
 	_ = c.startInit()
 	_ = c.mapIDs()
@@ -32,7 +32,7 @@ func CompileUnshare(ids userns.Result, caller userns.Caller, paths, argv, env []
 // which is in the caller's process group, by itself.
 func RunInMap(ids userns.Result, caller userns.Caller, paths, argv, env []string, signals int) (unix.WaitStatus, error) {
 	c := &Container{connection: noConnection(), Start: &Start{Plan: CompileUnshare(ids, caller, paths, argv, env, "")}}
-	if err := c.run(); err != nil {
+	if err := c.runAnyClone(); err != nil {
 		c.tearDown()
 		return 0, err
 	}

@@ -21,12 +21,16 @@ func Proc() []plan.Entry {
 // HostProc binds the host's proc: for a shared pid namespace, and where a proc
 // of one's own may not be mounted (mount_too_revealing in the kernel's
 // fs/namespace.c). It must be recursive, or the masks on it would come off.
-func HostProc(s Source, why string) []plan.Entry {
+func HostProc(s Source, readOnly bool, why string) []plan.Entry {
+	attr := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC)
+	if readOnly {
+		attr |= unix.MOUNT_ATTR_RDONLY
+	}
 	return []plan.Entry{{
 		Actor: plan.Init, Why: why,
 		Step: plan.Bind{
 			Source: "/proc", Target: "/proc", Dev: s.Dev, Ino: s.Ino, Recursive: true,
-			Attr: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
+			Attr: attr,
 		},
 	}}
 }

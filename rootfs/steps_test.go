@@ -160,7 +160,7 @@ func TestDev(t *testing.T) {
 func TestKernelFilesystems(t *testing.T) {
 	s := Source{Path: "/proc", Dev: 7, Ino: 8, Dir: true}
 	for what, entries := range map[string][]plan.Entry{
-		"proc": Proc(), "host's proc": HostProc(s, "w"), "sys": Sys(), "host's sys": HostSys(s, "w"), "cgroup": Cgroup(),
+		"proc": Proc(), "host's proc": HostProc(s, true, "w"), "sys": Sys(), "host's sys": HostSys(s, "w"), "cgroup": Cgroup(),
 	} {
 		for _, e := range entries {
 			text := e.Step.String()

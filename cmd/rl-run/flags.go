@@ -43,7 +43,8 @@ func parse(args []string) (*flags, error) {
 			RootMode: launch.RootEphemeral, Keep: w.keep, GroupAdd: w.groups,
 			Hostname: w.hostname, Name: w.name, Net: w.net, DNS: w.dns, AddHost: w.hosts,
 			CapAdd: w.capAdd, CapDrop: w.capDrop,
-			Env: w.env, EnvHost: w.envHost, FakeRoot: w.fakeRoot, Workdir: w.workdir, NoStdin: !w.stdin, Quiet: w.quiet,
+			Env: w.env, EnvHost: w.envHost, FakeRoot: w.fakeRoot, Nest: w.nest,
+			Workdir: w.workdir, NoStdin: !w.stdin, Quiet: w.quiet, Strict: w.strict,
 		},
 		explain: w.explain, secrets: w.secrets, verbose: w.verbose, timing: w.timing, version: w.version,
 	}

@@ -58,6 +58,8 @@ Network:
 
 Privilege:
   --cap-add CAP, --cap-drop CAP       with or without CAP_, or ALL
+  --nest               another launcher can run inside: /proc and /sys are not
+                       masked, and the filter lets namespaces and mounts be made
   --fake-root          changes of owner and id succeed and do nothing, for package
                        managers where there is a single id
   --security-opt seccomp=FILE|unconfined
@@ -97,6 +99,7 @@ Insight:
   --show-secrets       values of -e in the printed plan, not names alone
   -V, --verbose        print each step as it runs
   --timing             print how long each step took
+  --strict             what would be less than was asked for is an error, not a note
   --quiet              no notes
   --version, --help
 

@@ -30,9 +30,10 @@ type words struct {
 	ulimits                           []string
 	tty, stdin, init, remove, detach  bool
 	listen                            bool
-	privileged, fakeRoot              bool
+	privileged, fakeRoot, nest        bool
 	explain                           string
 	secrets, verbose, timing, quiet   bool
+	strict                            bool
 	version                           bool
 }
 
@@ -95,6 +96,7 @@ var options = [...]option{
 	{"cap-drop", "", "", func(w *words) pflag.Value { return (*commaList)(&w.capDrop) }},
 	{"security-opt", "", "", func(w *words) pflag.Value { return (*list)(&w.security) }},
 	{"privileged", "", "true", func(w *words) pflag.Value { return (*truth)(&w.privileged) }},
+	{"nest", "", "true", func(w *words) pflag.Value { return (*truth)(&w.nest) }},
 	{"fake-root", "", "true", func(w *words) pflag.Value { return (*truth)(&w.fakeRoot) }},
 
 	{"memory", "m", "", func(w *words) pflag.Value { return &limit{"memory", w} }},
@@ -128,6 +130,7 @@ var options = [...]option{
 	{"show-secrets", "", "true", func(w *words) pflag.Value { return (*truth)(&w.secrets) }},
 	{"verbose", "V", "true", func(w *words) pflag.Value { return (*truth)(&w.verbose) }},
 	{"timing", "", "true", func(w *words) pflag.Value { return (*truth)(&w.timing) }},
+	{"strict", "", "true", func(w *words) pflag.Value { return (*truth)(&w.strict) }},
 	{"quiet", "", "true", func(w *words) pflag.Value { return (*truth)(&w.quiet) }},
 	{"version", "", "true", func(w *words) pflag.Value { return (*truth)(&w.version) }},
 }

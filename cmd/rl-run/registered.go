@@ -30,6 +30,8 @@ func reserve(f *flags, host *launch.Host, note func(string)) (*container.Entry, 
 		return e, nil
 	case s.Detach, errors.As(err, &used), errors.As(err, &name):
 		return nil, err
+	case s.Strict:
+		return nil, fmt.Errorf("--strict: the container is not listed: %w", err)
 	}
 	note("the container is not listed: " + err.Error())
 	return nil, nil
@@ -100,7 +102,11 @@ func config(name string, f *flags, host *launch.Host, c *launch.Container) *cont
 			text.Exec.FilterFlags = s.Flags
 		}
 	}
-	if text.Seccomp == "" {
+	switch {
+	case text.Seccomp != "":
+	case s.Nest:
+		text.Seccomp = "nest"
+	default:
 		text.Seccomp = "default"
 	}
 	for kind, share := range map[string]launch.Share{"pid": s.PID, "ipc": s.IPC, "uts": s.UTS, "cgroup": s.Cgroup} {
@@ -221,7 +227,7 @@ const unlisted = 50 * time.Millisecond
 // attended starts a container in the foreground, and returns with its end.
 func attended(f *flags, host *launch.Host, start func() (*launch.Container, error), signals int, note func(string)) int {
 	var e *container.Entry
-	if f.spec.Name != "" || f.covered {
+	if f.spec.Name != "" || f.covered || f.spec.Strict { // later it would be too late to refuse
 		var err error
 		if e, err = reserve(f, host, note); err != nil {
 			return fail(err)

@@ -58,7 +58,38 @@ func TestNestedWithHostNetwork(t *testing.T) {
 	holds(t, "stderr", r.Stderr, "rl-run: note: ", "/sys is masked")
 }
 
-// Three deep.
+// With --nest another launcher can run inside, three deep, and without it none can: the filter refuses a user namespace.
+func TestNest(t *testing.T) {
+	tree := begin(t)
+	bin := filepath.Dir(trial.Bin(t, "rl-run"))
+	binds := []string{"-v", bin + ":/rl:ro", "-v", tree + ":/inner:ro"}
+	further := "--net=none --nest -v /rl:/rl:ro -v /inner:/inner:ro /inner"
+	r := trial.Run(t, slices.Concat([]string{"--nest", "--net=none"}, binds, []string{tree, "sh", "-c",
+		"/rl/rl-run " + further + " /rl/rl-run " + further + " sh -c 'id -u; cat /proc/1/comm; echo $$; touch /x; readlink /proc/self/ns/user'; readlink /proc/self/ns/user"})...)
+	got := strings.Fields(r.OK(t))
+	if len(got) != 5 || !slices.Equal(got[:3], []string{"0", "rl-init", "2"}) || got[3] == got[4] {
+		t.Errorf("three deep: %q", got)
+	}
+	if n := strings.Count(r.Stderr, "rl-run: note: --nest: /proc and /sys are not masked"); n != 3 {
+		t.Errorf("%d of 3 say what --nest gives up: %q", n, r.Stderr)
+	}
+	lacks(t, "notes", r.Stderr, "outer /proc")
+
+	for _, options := range [][]string{nil, {"--security-opt", "unmask=ALL"}} {
+		r = trial.Run(t, slices.Concat(options, []string{"--quiet", "--net=none"}, binds, []string{tree, "/rl/rl-run", "--net=none", "/inner", "true"})...)
+		r.Fails(t, 125, "rl-run: error: start init", "operation not permitted", "rl-run: hint: start the outer container with")
+	}
+	// the rest of the filter is in force
+	refused := trial.Run(t, "--quiet", "--nest", "--net=none", tree, "sh", "-c", "grep Seccomp: /proc/self/status; umount /proc; mount -t tmpfs none /mnt")
+	refused.Fails(t, 1, "umount: can't unmount /proc: ", "mount: ")
+	holds(t, "filter", refused.Stdout, "Seccomp:\t2")
+	trial.Run(t, "--nest", "--security-opt", "mask=/proc/keys", tree, "true").Fails(t, 125, "--nest and --security-opt mask=/proc/keys exclude each other")
+	profile := filepath.Join(t.TempDir(), "profile.json")
+	write(t, profile, `{"defaultAction": "SCMP_ACT_ALLOW"}`)
+	trial.Run(t, "--nest", "--security-opt", "seccomp="+profile, tree, "true").Fails(t, 125, "--nest and --security-opt seccomp="+profile+" exclude")
+}
+
+// Three deep, with a filter taken away.
 func TestNestedTwice(t *testing.T) {
 	begin(t)
 	r := nested(t, []string{"--security-opt", "unmask=ALL"},
