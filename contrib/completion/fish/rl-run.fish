@@ -50,6 +50,7 @@ complete -c rl-run -n 'not __rl_run_words >/dev/null' -l dns -x
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l add-host -x
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l cap-add -x -a 'ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63' -d 'with or without CAP_, or ALL'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l cap-drop -x -a 'ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63' -d 'with or without CAP_, or ALL'
+complete -c rl-run -n 'not __rl_run_words >/dev/null' -l nest -d 'another launcher can run inside: /proc and /sys are not'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l fake-root -d 'changes of owner and id succeed and do nothing, for package'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l security-opt -x -a 'seccomp= seccomp=unconfined no-new-privileges no-new-privileges=false mask= unmask= unmask=ALL'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l memory -s m -x -d 'memory, like 50m; memory and swap together'
@@ -81,6 +82,7 @@ complete -c rl-run -n 'not __rl_run_words >/dev/null' -l explain -a 'text json s
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l show-secrets -d 'values of -e in the printed plan, not names alone'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l verbose -s V -d 'print each step as it runs'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l timing -d 'print how long each step took'
+complete -c rl-run -n 'not __rl_run_words >/dev/null' -l strict -d 'what would be less than was asked for is an error, not a note'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l quiet -d 'no notes'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l version
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l init
