@@ -38,7 +38,7 @@ func reach(t *testing.T, b Bound, host string) bool {
 	if err != nil {
 		return false
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if b.Proto == TCP {
 		return true // it waits in the queue
 	}

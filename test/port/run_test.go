@@ -138,7 +138,7 @@ func TestRunRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	tree := trial.Tree(t, "busybox")
 	run := func(options ...string) trial.Result {
 		t.Helper()

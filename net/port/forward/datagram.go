@@ -17,7 +17,7 @@ import (
 func relayDatagrams(ctx context.Context, c *net.UDPConn, port uint16, d *dialer, all *clients, idle time.Duration) {
 	var replies sync.WaitGroup
 	defer replies.Wait()
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return
@@ -25,7 +25,7 @@ func relayDatagrams(ctx context.Context, c *net.UDPConn, port uint16, d *dialer,
 	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20) })
 	r := &receiver{}
 	defer context.AfterFunc(ctx, func() {
-		c.Close()
+		_ = c.Close()
 		all.close()
 	})()
 	receive := r.receive // made once, not for each datagram

@@ -42,7 +42,7 @@ func start(t *testing.T, network string, port int, o Options) string {
 		if e != nil {
 			t.Fatal(e)
 		}
-		defer l.Close()
+		defer func() { _ = l.Close() }()
 		address = l.Addr().String()
 		f, err = l.File()
 	}
@@ -90,7 +90,7 @@ func listen(t *testing.T, address string, serve func(*net.TCPConn)) int {
 	}
 	var all sync.WaitGroup
 	t.Cleanup(func() {
-		l.Close()
+		_ = l.Close()
 		all.Wait()
 	})
 	all.Go(func() {

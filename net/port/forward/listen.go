@@ -171,6 +171,6 @@ func serve(ctx context.Context, client *net.TCPConn, port uint16, d *dialer) {
 		return
 	}
 	defer func() { _ = server.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = client.Close(); server.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = client.Close(); _ = server.Close() })()
 	relay(client, server)
 }
