@@ -58,7 +58,7 @@ func cover(f *flags, dir *runtimedir.Dir) error {
 	state := os.NewFile(uintptr(fd), path)
 	defer state.Close()
 	if f.explain != "" {
-		defer os.Remove(path) // if it is empty: nothing is started
+		defer func(made string) { _ = os.Remove(made) }(path) // if it is empty: nothing is started
 	}
 	exposed := fmt.Errorf("use %s as ROOTFS: the state of rl-run's containers is in reach there, in %s", s.Rootfs, path)
 	root, err := filepath.EvalSymlinks(s.Rootfs)
