@@ -47,9 +47,16 @@ func (l Leak) String() string {
 	return s
 }
 
-// Patience is how long Check lets things go away by themselves. The kernel
-// dismantles a net namespace from a work queue, 15 to 40 ms after its end.
-const Patience = 2 * time.Second
+// Patience is how long Check lets things go away by themselves: 2 s, and more on a slow
+// machine. The kernel dismantles a net namespace from a work queue, 15 to 40 ms after its end.
+var Patience = Slow(2 * time.Second)
+
+// Slow is how long something may take here that may take d on a usual machine: RLRUN_SLOW
+// times that, for machines that are emulated.
+func Slow(d time.Duration) time.Duration {
+	times, _ := strconv.Atoi(os.Getenv("RLRUN_SLOW"))
+	return d * time.Duration(max(times, 1))
+}
 
 // An Option widens or narrows what is looked at.
 type Option func(*scope)

@@ -11,10 +11,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rl-run/rl-run/internal/leak"
 )
 
-// Timeout is how long a command may take where it does not say otherwise.
-const Timeout = 30 * time.Second
+// Timeout is how long a command may take where it does not say otherwise: 30 s, and more on
+// a slow machine.
+var Timeout = leak.Slow(30 * time.Second)
 
 // Command is a program to run without a terminal. The zero value is rl-run without
 // arguments and with an empty standard input.

@@ -19,5 +19,6 @@
 // The environment decides what is tried: RLRUN_BIN is a directory with the programs,
 // else they are built; RLRUN_TREES is a directory with trees made by
 // scripts/mkrootfs; RLRUN_NO_SKIP, when set, turns every skip into a failure;
-// RLRUN_TENTH, when set, has what goes by numbers done a tenth of the times (Mass).
+// RLRUN_TENTH, when set, has what goes by numbers done a tenth of the times (Mass);
+// RLRUN_SLOW is how many times slower than a usual machine this one may be (leak.Slow).
 package trial
