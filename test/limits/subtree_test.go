@@ -17,7 +17,8 @@ const subtree = `
 	for pid in $(cat $group/cgroup.procs); do echo $pid >$group/main/cgroup.procs; done 2>/dev/null
 	export DBUS_SESSION_BUS_ADDRESS=unix:path=/nowhere
 	left() { find $group -mindepth 1 -type d ! -name main | sed "s,$group/,left: ,; s,[.][0-9]*$,," ; }
-	until_gone() { for i in 1 2 3 4 5 6 7 8 9; do [ -z "$(left)" ] && return; sleep 0.1; done; }
+	# until_gone runs a command until nothing is left, ten times at most: what was killed ends soon, not at once.
+	until_gone() { for i in 1 2 3 4 5 6 7 8 9 10; do "$@" >/dev/null; [ -z "$(left)" ] && return; sleep 0.5; done; }
 	rl_run() { "$bin/rl-run" --net=none "$@"; }
 
 	echo foreground
@@ -28,7 +29,7 @@ const subtree = `
 	rl_run -d --read-only --name sub -m 50m $tree sh -c 'sleep 1; exec dd if=/dev/zero of=/dev/null bs=200M count=1'
 	left
 	"$bin/rl-wait" sub
-	until_gone
+	until_gone true
 	left
 	"$bin/rl-inspect" sub | grep -o '"OOMKilled": [a-z]*'
 	"$bin/rl-rm" sub
@@ -39,14 +40,13 @@ const subtree = `
 	kill -9 $!
 	wait $!
 	left
-	sleep 0.5
+	until_gone "$bin/rl-ps"
 	"$bin/rl-ps" -q
 	left
 
 	echo killed early
 	"$bin/rl-run" --net=none --pids-limit 20 $tree true & sleep 0.3; kill -9 $! 2>/dev/null; wait $! 2>/dev/null
-	sleep 0.5
-	rl_run --pids-limit 20 $tree true
+	until_gone rl_run --pids-limit 20 $tree true
 	left
 	exit 0`
 
