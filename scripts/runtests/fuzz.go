@@ -23,7 +23,7 @@ func (s *suite) fuzz(ctx context.Context, binary string, p pkg, r *Report) error
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.limit)
+	ctx, cancel := context.WithTimeout(ctx, s.limit.each)
 	defer cancel()
 	for _, name := range targets {
 		c := exec.CommandContext(ctx, binary, "-test.run=^$", "-test.fuzz=^"+name+"$", fmt.Sprintf("-test.fuzztime=%dx", fuzzInputs),

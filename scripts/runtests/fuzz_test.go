@@ -46,7 +46,7 @@ func FuzzBad(f *testing.F) {
 		t.Errorf("%v %q", err, names)
 	}
 	var r Report
-	if err := (&suite{dir: dir, limit: time.Minute}).fuzz(t.Context(), binary, p, &r); err != nil {
+	if err := (&suite{dir: dir, limit: limits{each: time.Minute}}).fuzz(t.Context(), binary, p, &r); err != nil {
 		t.Fatal(err)
 	}
 	if r.Passed != 1 || r.Failed != 1 || !strings.Contains(r.problems.String(), "FuzzBad: exit status 1") || !strings.Contains(r.problems.String(), "found") {

@@ -33,6 +33,7 @@ if RLRUN_NO_SKIP is set, nothing was skipped.
 
 func main() {
 	each := flag.Duration("timeout", 10*time.Minute, "`limit` of one package")
+	guest := flag.Duration("guest", 20*time.Minute, "`limit` of test/vm, the tests in an emulated machine")
 	all := flag.Duration("total", 27*time.Minute, "`limit` of the whole run")
 	dir := flag.String("bin", ".cache/tests", "`directory` that takes the test binaries")
 	flag.Usage = func() {
@@ -52,7 +53,7 @@ func main() {
 	defer cancel()
 
 	_, noSkip := os.LookupEnv("RLRUN_NO_SKIP")
-	total, err := run(ctx, os.Stdout, *dir, *each, patterns)
+	total, err := run(ctx, os.Stdout, *dir, limits{*each, *guest}, patterns)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "runtests: error: %v\n", err)
 		total.Failed++
@@ -65,7 +66,7 @@ func main() {
 
 // run tests the packages and prints one line for each. A package that fails
 // is no error of run; what keeps it from testing the rest is.
-func run(ctx context.Context, w io.Writer, dir string, limit time.Duration, patterns []string) (Count, error) {
+func run(ctx context.Context, w io.Writer, dir string, limit limits, patterns []string) (Count, error) {
 	var total Count
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return total, os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", err)

@@ -51,14 +51,25 @@ func list(ctx context.Context, patterns []string) ([]pkg, error) {
 	}
 }
 
-// suite compiles and runs the tests of packages.
-type suite struct {
-	dir       string        // takes the test binaries
-	limit     time.Duration // of one package
-	test2json string        // path of the test2json program
+// limits are how long the tests of a package may take.
+type limits struct{ each, guest time.Duration }
+
+// of is the limit of a package.
+func (l limits) of(p pkg) time.Duration {
+	if p.short() == "test/vm" {
+		return l.guest
+	}
+	return l.each
 }
 
-func newSuite(ctx context.Context, dir string, limit time.Duration) (*suite, error) {
+// suite compiles and runs the tests of packages.
+type suite struct {
+	dir       string // takes the test binaries
+	limit     limits
+	test2json string // path of the test2json program
+}
+
+func newSuite(ctx context.Context, dir string, limit limits) (*suite, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -100,7 +111,7 @@ func (s *suite) test(ctx context.Context, p pkg) (*Report, error) {
 		return &Report{}, err
 	}
 	run := exec.CommandContext(ctx, binary,
-		"-test.v=test2json", "-test.paniconexit0", "-test.timeout="+s.limit.String())
+		"-test.v=test2json", "-test.paniconexit0", "-test.timeout="+s.limit.of(p).String())
 	run.Dir = p.Dir
 	run.Env = append(os.Environ(), "PWD="+p.Dir)
 	run.Stdout, run.Stderr = write, write
