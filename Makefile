@@ -13,7 +13,7 @@ GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w'
 
 # The targets share bin/ and .cache/, and their output is to be read.
 .NOTPARALLEL:
-.PHONY: help run build test lint bench fuzz cover man completion install uninstall deb check clean
+.PHONY: help run build test vm lint bench fuzz cover man completion install uninstall deb check clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,6 +28,9 @@ build: ## build the programs and their links into bin/; needs only Go
 
 test: ## install what the tests need and run them all, as a plain user
 	@scripts/test
+
+vm: ## run the tests named for it in a Debian guest: Linux 6.1, systemd, cgroup v2, emulated
+	@scripts/test ./test/vm
 
 lint: ## golangci-lint and shellcheck
 	@scripts/lint
