@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { os.Exit(trial.Tests(m).Run()) }
 
 // lines are what a user has typed, and what the shell then offers. NONE stands for nothing.
 var lines = []struct{ typed, want string }{
-	{"rl-run --ne", "--net --network"},
+	{"rl-run --memo", "--memory --memory-swap"},
 	{"rl-run --read", "--read-only"},
 	{"rl-run --net ho", "host"},
 	{"rl-run --net=sli", "slirp4netns"},
