@@ -99,10 +99,6 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 	return &c.Start, c.strict()
 }
 
-func (c *compiler) note(format string, args ...any) {
-	c.Notes = append(c.Notes, fmt.Sprintf(format, args...))
-}
-
 func (c *compiler) parent(s plan.Step, why string) { c.Plan.Add(plan.Parent, s, why) }
 func (c *compiler) inInit(s plan.Step, why string) { c.Plan.Add(plan.Init, s, why) }
 func (c *compiler) inCmd(s plan.Step, why string)  { c.Plan.Add(plan.Command, s, why) }

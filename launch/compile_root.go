@@ -241,16 +241,6 @@ func (c *compiler) proc() error {
 	return nil
 }
 
-// outerProc says what the outer /proc shows and lacks.
-func outerProc(nest bool) string {
-	text := "a part of the outer /proc is masked: the container gets that one, read-only. " +
-		"It lists the outer processes; /proc/self works, and the container's own numbers lead nowhere in it"
-	if nest {
-		return strings.Replace(text, "that one, read-only", "that one, writable for --nest", 1)
-	}
-	return text
-}
-
 func (c *compiler) dev() error {
 	_, tty := c.IDs.Maps.HostGID(5)
 	if !c.host.Facts.MQueue && c.spec.IPC != Shared {

@@ -6,6 +6,11 @@ import (
 	"strings"
 )
 
+// note tells the user what is no fallback.
+func (c *compiler) note(format string, args ...any) {
+	c.Notes = append(c.Notes, fmt.Sprintf(format, args...))
+}
+
 // fallBack announces what the container has less than was asked for, a line each. A fallback may narrow what the container
 // may do, and never widens it.
 func (c *compiler) fallBack(texts ...string) {
@@ -21,4 +26,14 @@ func (c *compiler) strict() error {
 		return nil
 	}
 	return hinted(errors.New("--strict: "+strings.Join(c.fallen, "; ")), "rl-doctor says what this machine lacks, and the line that mends it")
+}
+
+// outerProc says what the outer /proc shows and lacks.
+func outerProc(nest bool) string {
+	text := "a part of the outer /proc is masked: the container gets that one, read-only. " +
+		"It lists the outer processes; /proc/self works, and the container's own numbers lead nowhere in it"
+	if nest {
+		return strings.Replace(text, "that one, read-only", "that one, writable for --nest", 1)
+	}
+	return text
 }
