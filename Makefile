@@ -13,7 +13,7 @@ GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w'
 
 # The targets share bin/ and .cache/, and their output is to be read.
 .NOTPARALLEL:
-.PHONY: help run build test vm lint bench fuzz cover man completion install uninstall deb check clean
+.PHONY: help run build test matrix vm lint bench fuzz cover man completion install uninstall deb check clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,6 +31,9 @@ test: ## install what the tests need and run them all, as a plain user
 
 vm: ## run the tests named for it in a Debian guest: Linux 6.1, systemd, cgroup v2, emulated
 	@scripts/test ./test/vm
+
+matrix: ## as root: start containers in all 72 combinations of what a machine may have and lack
+	@scripts/matrix
 
 lint: ## golangci-lint and shellcheck
 	@scripts/lint

@@ -187,6 +187,8 @@ func (c cell) tryLimit(t *testing.T) {
 		if r.OK(t) != "started" {
 			t.Errorf("%q", r.Stdout)
 		}
+	case !controller("pids"): // the kernel has it in version 1
+		r.Fails(t, 125, "rl-run: error: enforce --pids-limit 20: this kernel has no pids controller")
 	default:
 		r.Fails(t, 125, "rl-run: error: enforce --pids-limit 20: ", "rl-run: hint: ")
 	}
