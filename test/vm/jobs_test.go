@@ -14,4 +14,8 @@ var jobs = []Job{
 		Name: "overlay", Package: "test/run",
 		Args: []string{"-test.run=^(TestEphemeralOverlay|TestKeptLayer|TestReadOnly)$"},
 	},
+	{
+		Name: "limits-none", Package: "test/limits", Delegate: None,
+		Args: []string{"-test.run=^(TestCPUs|TestCPUWeight|TestCPUSet|TestMemory|TestPids|TestDeviceRates|TestBlkioWeight|TestBestEffort|TestUlimit)$"},
+	},
 }
