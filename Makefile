@@ -11,6 +11,9 @@ export CGO_ENABLED := 0
 GO      := scripts/bootstrap go
 GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w'
 
+# Where rl-run begins, before Go's runtime does: see internal/entry. On other architectures it begins as all programs do.
+ENTRY_amd64 := -s -w -E github.com/rl-run/rl-run/internal/entry.Start
+
 # The targets share bin/ and .cache/, and their output is to be read.
 .NOTPARALLEL:
 .PHONY: help run build test matrix vm lint bench fuzz cover man completion install uninstall deb check clean
@@ -23,7 +26,8 @@ run: ## from a fresh clone to a container: install what is missing, build, start
 
 build: ## build the programs and their links into bin/; needs only Go
 	@mkdir -p bin
-	@$(GOBUILD) -o bin/ ./cmd/...
+	@$(GOBUILD) -o bin/ $$(ls -d ./cmd/* | grep -v /rl-run$$)
+	@entry='$(ENTRY_amd64)'; [ "$$($(GO) env GOARCH)" = amd64 ] || entry=; $(GOBUILD) $${entry:+-ldflags "$$entry"} -o bin/ ./cmd/rl-run
 	@for name in $(LINKS); do ln -sfn rl-run bin/$$name; done
 
 test: ## install what the tests need and run them all, as a plain user

@@ -24,6 +24,9 @@ import (
 
 // Probe finds out what a Spec needs to know of this machine. It only reads.
 func Probe(s *Spec) (h Host, err error) {
+	if !s.alone() {
+		Unpin()
+	}
 	h = Host{Arch: runtime.GOARCH, Facts: AllFacts, Environ: os.Environ(), Path: os.Getenv("PATH")}
 	if h.Kernel, err = kernel(); err != nil {
 		return h, err

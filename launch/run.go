@@ -11,6 +11,7 @@ import (
 
 	"github.com/rl-run/rl-run/caps/seccomp"
 	"github.com/rl-run/rl-run/cgroup"
+	"github.com/rl-run/rl-run/internal/entry"
 	"github.com/rl-run/rl-run/internal/keeper"
 	"github.com/rl-run/rl-run/internal/pid1"
 	"github.com/rl-run/rl-run/net/session"
@@ -179,6 +180,7 @@ func (c *Container) prepare() (err error) {
 		return err
 	}
 	c.opts.Keep.Locks = c.lock
+	c.opts.Processors = entry.Processors()
 	c.Child, err = plan.Prepare(c.Plan, c.opts)
 	return err
 }
@@ -198,6 +200,9 @@ func (c *Container) parentStep(s plan.Step) error {
 		}
 		return c.Child.Start()
 	case plan.MapIDs:
+		if s.Helpers[0] != "" {
+			Unpin() // the two run side by side
+		}
 		return userns.WriteMaps(c.Child.PID, userns.Maps{UID: s.UID, GID: s.GID},
 			userns.How{Way: userns.Way(s.By), NewUIDMap: s.Helpers[0], NewGIDMap: s.Helpers[1]})
 	case plan.EnterGroup:
@@ -282,6 +287,9 @@ func (c *Container) unlock() {
 // and is told.
 func (c *Container) Cleanup() {
 	defer c.unlock()
+	if len(c.Plan.Cleanup) > 0 {
+		Unpin()
+	}
 	for _, s := range c.Plan.Cleanup {
 		if err := c.parentStep(s); err != nil {
 			fmt.Fprintf(os.Stderr, "rl-run: note: %s: %v\n", s, err)

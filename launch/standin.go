@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rl-run/rl-run/internal/entry"
 	"github.com/rl-run/rl-run/internal/pid1"
 	"github.com/rl-run/rl-run/internal/sigpipe"
 )
@@ -51,6 +52,9 @@ func (c *Container) StandIn(signals, dir int, remove []string) {
 	all, old := ^uint64(0), uint64(0)
 	if sigmask(unix.SIG_SETMASK, &all, &old) != nil {
 		return
+	}
+	if set := entry.Processors(); set != nil { // of this thread, which alone is left
+		_, _, _ = unix.RawSyscall(unix.SYS_SCHED_SETAFFINITY, 0, uintptr(len(set)), uintptr(unsafe.Pointer(&set[0])))
 	}
 	_, _, _ = unix.RawSyscall6(unix.SYS_EXECVEAT, uintptr(c.image), uintptr(unsafe.Pointer(empty)),
 		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&env[0])), unix.AT_EMPTY_PATH, 0)

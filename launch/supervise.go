@@ -15,6 +15,9 @@ import (
 // ended, cleans up, and returns the exit code: the command's own, or 128 and the
 // signal that ended it. signals is the fd of sigpipe.Open.
 func (c *Container) Supervise(signals int) (int, error) {
+	if !c.Within(0) {
+		Unpin()
+	}
 	session, err := c.attachTerminal()
 	if err != nil {
 		c.tearDown()

@@ -20,8 +20,10 @@ type Options struct {
 	Pidfds map[string]int
 	// OldClone has processes made by clone(2), where something refuses clone3(2) as if the kernel had none.
 	OldClone bool
-	Verbose  bool // children write each step to stderr as they begin it
-	Timing   bool // children note the time at which they begin each step
+	// Processors is the mask of those that the container may use, given to it where the launcher keeps to fewer; else nil.
+	Processors []byte
+	Verbose    bool // children write each step to stderr as they begin it
+	Timing     bool // children note the time at which they begin each step
 }
 
 // Keep are the fds that a keeper gets: its program, the directory of the log and
@@ -115,6 +117,12 @@ func Prepare(pl Plan, o Options) (_ *Child, err error) {
 		return nil, err
 	}
 	c.sigmask = c.arena.word()
+	if len(o.Processors) > 0 {
+		room := c.arena.room(len(o.Processors))
+		copy(room, o.Processors)
+		c.processors = arg{v: address(&room[0])}
+		c.processorsSize = len(room)
+	}
 	if o.Timing {
 		room := c.arena.room(len(pl.Entries) * int(unsafe.Sizeof(unix.Timespec{})))
 		c.times = address(&room[0])

@@ -34,11 +34,14 @@ type wiring struct {
 	toCmd    int    // init's end of the socket between init and command
 	toInit   int    // the command's end
 	sigmask  uint64 // address of the caller's signal mask
-	detach   keep   // of a detached container
-	network  network
-	apart    int // memfd of the interpreter, for OwnMemory; else -1
-	pidfds   map[string]int
-	oldClone bool // Options.OldClone
+	// mask of processors to be given back before an exec, and its size in bytes; 0 for none
+	processors     arg
+	processorsSize int
+	detach         keep // of a detached container
+	network        network
+	apart          int // memfd of the interpreter, for OwnMemory; else -1
+	pidfds         map[string]int
+	oldClone       bool // Options.OldClone
 }
 
 // keep is what the keeper has: all -1 in a plan without one.
@@ -190,6 +193,16 @@ func (p *program) setAttr(m arg, set, propagation uint64, flags uint) {
 	*a = unix.MountAttr{Attr_set: set, Propagation: propagation}
 	p.call(unix.SYS_MOUNT_SETATTR, m, p.str(""), lit(unix.AT_EMPTY_PATH|flags), lit(address(a)),
 		lit(unsafe.Sizeof(unix.MountAttr{})))
+}
+
+// spread gives back the processors that the launcher does without. An outer filter may refuse it: then it keeps to the
+// launcher's.
+func (p *program) spread() {
+	if p.processorsSize == 0 {
+		return
+	}
+	defer func() { p.processorsSize = 0 }() // once is enough
+	p.call(unix.SYS_SCHED_SETAFFINITY, lit(0), lit(p.processorsSize), p.processors).skips(0, unix.EPERM, unix.EACCES, unix.ENOSYS, unix.EINVAL)
 }
 
 // spawn clones a process that runs the program q; the result is its pid.

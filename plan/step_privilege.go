@@ -105,6 +105,7 @@ func (NoNewPrivs) lower(p *program) {
 }
 
 func (s Seccomp) lower(p *program) {
+	p.spread() // which the filter might refuse
 	size := len(s.Filter) * int(unsafe.Sizeof(unix.SockFilter{}))
 	room := p.a.room(size)
 	filter := unsafe.Slice((*unix.SockFilter)(unsafe.Pointer(&room[0])), len(s.Filter))

@@ -297,6 +297,7 @@ func (s ExecInit) lower(p *program) {
 	if s.Loose {
 		argv = pid1.LooseArgv(p.pidEvent)
 	}
+	p.spread()
 	p.call(unix.SYS_WRITE, lit(p.pidEvent), lit(p.memory.command), lit(8)).wants(8)
 	// it needs no terminal and may keep no pipe of the caller open
 	p.call(unix.SYS_CLOSE_RANGE, lit(0), lit(2), lit(0))
@@ -306,6 +307,7 @@ func (s ExecInit) lower(p *program) {
 }
 
 func (s Exec) lower(p *program) {
+	p.spread()
 	argv, env := lit(p.a.strs(s.Argv)), lit(p.a.strs(s.Env))
 	paths := make([]arg, len(s.Paths))
 	for i, path := range s.Paths {

@@ -3,10 +3,12 @@
 // Go's syscall package raises the soft limit to the hard one before main runs
 // and puts it back only in children that it starts itself. The launcher starts
 // its child by its own means, so it has to put the limit back too, and for that
-// it must have seen it. This package imports nothing, and Go initialises a
+// it must have seen it. This package imports but entry, which gives the limit back and imports nothing, and Go initialises a
 // package that waits for no other in the order of import paths (Go
 // specification, Program initialization, as of Go 1.21): it runs before syscall.
 package nofile
+
+import _ "github.com/rl-run/rl-run/internal/entry"
 
 var atStart [2]uint64
 

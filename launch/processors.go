@@ -1,0 +1,43 @@
+package launch
+
+import (
+	"math/bits"
+	"os"
+	"runtime"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/entry"
+)
+
+// Unpin gives all threads of the launcher the processors on which it was started, where package entry has kept it on one:
+// before it starts programs that are not the container's, and once it has begun to wait.
+func Unpin() {
+	set := entry.Processors()
+	if set == nil {
+		return
+	}
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return
+	}
+	for _, t := range threads {
+		if tid, err := strconv.Atoi(t.Name()); err == nil {
+			// One that has ended meanwhile needs none.
+			_, _, _ = unix.RawSyscall(unix.SYS_SCHED_SETAFFINITY, uintptr(tid), uintptr(len(set)), uintptr(unsafe.Pointer(&set[0])))
+		}
+	}
+	entry.Unpinned()
+	n := 0
+	for _, b := range set {
+		n += bits.OnesCount8(b)
+	}
+	runtime.GOMAXPROCS(n)
+}
+
+// alone reports whether the launcher starts nothing but the container, so that it can stay where it is.
+func (s *Spec) alone() bool {
+	return (s.Net == NetNone || s.Net == NetHost) && !s.Detach && s.RootMode != RootCopy && s.Limits.IsZero() && len(s.Publish) == 0
+}
