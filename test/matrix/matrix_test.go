@@ -89,7 +89,7 @@ const look = `read pid rest </proc/self/stat; [ $pid = $$ ] && echo own proc || 
 [ $(wc -l </proc/self/uid_map) -gt 1 ] && touch /x && chown 5:5 /x && echo many ids || echo one id
 echo links $(ls /sys/class/net)
 [ -t 0 ] && [ "$(tty)" = /dev/pts/0 ] && echo terminal || echo pipe
-echo code; exit 7`
+echo the end; exit 7`
 
 // command is rl-run in the environment of a cell.
 func (c cell) command(t *testing.T, args ...string) trial.Command {
@@ -135,6 +135,7 @@ func (c cell) try(t *testing.T) {
 	if c.stream == "terminal" {
 		p := trial.OpenPTY(t)
 		p.Start(command)
+		p.Expect("the end") // which the screen may show later than the command ends
 		code = p.Wait()
 		output = strings.ReplaceAll(p.Screen(), "\r\n", "\n")
 	} else {
