@@ -163,8 +163,7 @@ func (c *Container) run() (err error) {
 // runAnyClone runs a plan that no fact of Host but Clone3 is in.
 func (c *Container) runAnyClone() error {
 	err := c.run()
-	var failed *plan.StepError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*plan.StepError](err); ok {
 		if left, _ := AllFacts.Without(failed); !left.Clone3 {
 			c.tearDown()
 			c.Child, c.opts.OldClone = nil, true

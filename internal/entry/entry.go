@@ -25,14 +25,17 @@ const setSize = 128
 var (
 	processors [setSize]byte // those on which the process may run
 	own        [setSize]byte // the one on which it does
-	current    uint64
-	pinned     uint64    // 1 once it is kept there
-	slack      uint64    // ns, of the timers; 0 where it is as it was
-	files      [2]uint64 // soft and hard limit of open files
-	few        [2]uint64 // the same meanwhile; 0 where they are as they were
+	current    uint64        // its number
+	pinned     uint64        // 1 once it is kept there
+	slack      uint64        // ns, of the timers; 0 where it is as it was
+	files      [2]uint64     // soft and hard limit of open files
+	few        [2]uint64     // the same meanwhile; 0 where they are as they were
 )
 
 func init() { restore() }
+
+// Only the assembly knows these.
+var _, _, _, _, _ = &own, &current, &slack, &files, &few
 
 // restore undoes what Start has done for the runtime alone.
 func restore()

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -63,9 +62,9 @@ func TestEndOfCommandEndsAll(t *testing.T) {
 func TestSignalsReachTheCommand(t *testing.T) {
 	tree := begin(t)
 	for _, options := range [][]string{nil, {"--pid=host"}, {"-u", "nobody"}} {
-		for name, sig := range map[string]syscall.Signal{
+		for name, sig := range map[string]unix.Signal{
 			"TERM": unix.SIGTERM, "HUP": unix.SIGHUP, "INT": unix.SIGINT, "QUIT": unix.SIGQUIT,
-			"USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2, "CONT": syscall.SIGCONT, "ALRM": syscall.SIGALRM,
+			"USR1": unix.SIGUSR1, "USR2": unix.SIGUSR2, "CONT": unix.SIGCONT, "ALRM": unix.SIGALRM,
 		} {
 			text := fmt.Sprintf("trap 'echo got %s; exit 42' %s; echo ready; while :; do sleep 0.02; done", name, name)
 			r := trial.Command{Args: script(options, tree, text)}.Start(t)
@@ -82,7 +81,7 @@ func TestSignalsReachTheCommand(t *testing.T) {
 // Signals that the command does not handle have the effect that they always have.
 func TestSignalsEndTheCommand(t *testing.T) {
 	tree := begin(t)
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1} {
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1} {
 		r := trial.Command{Args: []string{"--quiet", tree, "sh", "-c", "echo ready; exec sleep 1000"}}.Start(t)
 		r.Stdout("ready")
 		time.Sleep(10 * time.Millisecond) // for the exec
@@ -100,11 +99,11 @@ func TestSignalsThatAreNotForwarded(t *testing.T) {
 		trap 'echo got one' CHLD URG PIPE TTIN TTOU WINCH; trap 'echo end; exit 3' TERM
 		echo ready; while :; do read -t 1 x; done`), Stdin: openPipe(t)}.Start(t)
 	r.Stdout("ready")
-	for _, sig := range []syscall.Signal{syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE, syscall.SIGTTIN, syscall.SIGTTOU} {
+	for _, sig := range []unix.Signal{unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU} {
 		r.Signal(sig)
 	}
 	time.Sleep(50 * time.Millisecond)
-	r.Signal(syscall.SIGTERM)
+	r.Signal(unix.SIGTERM)
 	result := r.Wait()
 	if result.Code != 3 {
 		t.Errorf("exit code %d", result.Code)
@@ -129,7 +128,7 @@ func TestManyInterrupts(t *testing.T) {
 	r := trial.Command{Args: script(nil, tree, "trap 'exit 9' INT; echo ready; while :; do sleep 0.1; done")}.Start(t)
 	r.Stdout("ready")
 	for range 50 {
-		_ = syscall.Kill(r.Pid, syscall.SIGINT) // the process is reaped by Wait alone
+		_ = unix.Kill(r.Pid, unix.SIGINT) // the process is reaped by Wait alone
 		time.Sleep(5 * time.Millisecond)
 	}
 	result := r.Wait()
@@ -145,9 +144,9 @@ func TestSignalsDuringTheStart(t *testing.T) {
 	for i := range 60 {
 		r := trial.Command{Args: []string{"--quiet", tree, "sleep", "1000"}}.Start(t)
 		time.Sleep(time.Duration(i) * 150 * time.Microsecond)
-		r.Signal(syscall.SIGTERM)
+		r.Signal(unix.SIGTERM)
 		result := r.Wait()
-		if result.Code != 128+int(syscall.SIGTERM) && result.Code != -int(syscall.SIGTERM) {
+		if result.Code != 128+int(unix.SIGTERM) && result.Code != -int(unix.SIGTERM) {
 			t.Errorf("after %d µs: exit code %d, stderr %q", i*150, result.Code, result.Stderr)
 		}
 		lacks(t, "stderr", result.Stderr, "goroutine", "panic")

@@ -19,7 +19,7 @@ func TestEntry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	if file.Machine != elf.EM_X86_64 {
 		return // there it begins as all programs of Go do
 	}

@@ -97,9 +97,11 @@ func TestLadder(t *testing.T) {
 func TestOuterProcIsReadOnly(t *testing.T) {
 	tree := begin(t)
 	start := func(options ...string) trial.Result {
-		return trial.Command{Path: "/bin/sh", Args: slices.Concat([]string{"-c",
+		return trial.Command{Path: "/bin/sh", Args: slices.Concat([]string{
+			"-c",
 			`exec unshare -Urmpf --mount-proc sh -c 'mount --bind /dev/null /proc/keys; sleep 1000 & "$@"; cat /proc/$!/oom_score_adj; kill $!' sh "$@"`,
-			"sh", trial.Bin(t, "rl-run"), "--net=none"}, options, []string{tree, "sh", "-c", "for f in /proc/[0-9]*/oom_score_adj; do echo 500 >$f; done 2>&1 | head -n 1; true"})}.Run(t)
+			"sh", trial.Bin(t, "rl-run"), "--net=none",
+		}, options, []string{tree, "sh", "-c", "for f in /proc/[0-9]*/oom_score_adj; do echo 500 >$f; done 2>&1 | head -n 1; true"})}.Run(t)
 	}
 	r := start()
 	holds(t, "the attempt", r.Stdout, "Read-only file system")

@@ -64,8 +64,10 @@ func TestNest(t *testing.T) {
 	bin := filepath.Dir(trial.Bin(t, "rl-run"))
 	binds := []string{"-v", bin + ":/rl:ro", "-v", tree + ":/inner:ro"}
 	further := "--net=none --nest -v /rl:/rl:ro -v /inner:/inner:ro /inner"
-	r := trial.Run(t, slices.Concat([]string{"--nest", "--net=none"}, binds, []string{tree, "sh", "-c",
-		"/rl/rl-run " + further + " /rl/rl-run " + further + " sh -c 'id -u; cat /proc/1/comm; echo $$; touch /x; readlink /proc/self/ns/user'; readlink /proc/self/ns/user"})...)
+	r := trial.Run(t, slices.Concat([]string{"--nest", "--net=none"}, binds, []string{
+		tree, "sh", "-c",
+		"/rl/rl-run " + further + " /rl/rl-run " + further + " sh -c 'id -u; cat /proc/1/comm; echo $$; touch /x; readlink /proc/self/ns/user'; readlink /proc/self/ns/user",
+	})...)
 	got := strings.Fields(r.OK(t))
 	if len(got) != 5 || !slices.Equal(got[:3], []string{"0", "rl-init", "2"}) || got[3] == got[4] {
 		t.Errorf("three deep: %q", got)

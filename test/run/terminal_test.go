@@ -3,7 +3,6 @@ package run
 import (
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -182,7 +181,7 @@ func TestSettingsComeBack(t *testing.T) {
 
 func TestSettingsComeBackAfterSignals(t *testing.T) {
 	tree := begin(t)
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT} {
 		p := trial.OpenPTY(t)
 		before := p.Termios()
 		p.Start(trial.Command{Args: []string{"--quiet", tree, "sh", "-c", "echo r''eady; exec sleep 1000"}})

@@ -32,7 +32,7 @@ func start(t *testing.T, network string, port int, o Options) string {
 		if e != nil {
 			t.Fatal(e)
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		address = c.LocalAddr().String()
 		if f, err = c.File(); err == nil {
 			err = unix.SetsockoptInt(int(f.Fd()), unix.SOL_IP, unix.IP_PKTINFO, 1)
@@ -209,7 +209,7 @@ func TestResets(t *testing.T) {
 		c := dial(t, "tcp", address).(*net.TCPConn)
 		_, _ = c.Read(make([]byte, 1))
 		_ = c.SetLinger(0)
-		c.Close()
+		_ = c.Close()
 		if err := <-seen; !errors.Is(err, unix.ECONNRESET) {
 			t.Errorf("the server sees %v", err)
 		}
@@ -318,7 +318,7 @@ func listenUDP(t *testing.T, address string) *net.UDPConn {
 		}
 	}()
 	t.Cleanup(func() {
-		c.Close()
+		_ = c.Close()
 		<-ended
 	})
 	return c.(*net.UDPConn)

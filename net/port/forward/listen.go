@@ -86,7 +86,7 @@ func Serve(ctx context.Context, sockets []Socket, o Options) error {
 			}
 			u, ok := c.(*net.UDPConn)
 			if !ok {
-				c.Close()
+				_ = c.Close()
 				closeAll(sockets[i+1:])
 				return &os.SyscallError{Syscall: "getsockname", Err: unix.EPROTOTYPE}
 			}
