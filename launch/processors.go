@@ -12,9 +12,12 @@ import (
 	"github.com/rl-run/rl-run/internal/entry"
 )
 
-// Unpin gives all threads of the launcher the processors on which it was started, where package entry has kept it on one:
-// before it starts programs that are not the container's, and once it has begun to wait.
-func Unpin() {
+// left are the processors that Go's runtime does not use yet, though its threads may run on them; 0 for none.
+var left int
+
+// spread gives all threads of the launcher the processors on which it was started, where package entry has kept it on one.
+// Go's runtime goes on with a single P: to stop it and give it more takes as long as is gained.
+func spread() {
 	set := entry.Processors()
 	if set == nil {
 		return
@@ -30,11 +33,19 @@ func Unpin() {
 		}
 	}
 	entry.Unpinned()
-	n := 0
 	for _, b := range set {
-		n += bits.OnesCount8(b)
+		left += bits.OnesCount8(b)
 	}
-	runtime.GOMAXPROCS(n)
+}
+
+// Unpin gives the launcher and Go's runtime in it all processors: before it starts programs that are not the container's,
+// and once it has begun to wait.
+func Unpin() {
+	spread()
+	if left > 0 {
+		runtime.GOMAXPROCS(left)
+		left = 0
+	}
 }
 
 // alone reports whether the launcher starts nothing but the container, so that it can stay where it is.

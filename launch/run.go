@@ -200,7 +200,7 @@ func (c *Container) parentStep(s plan.Step) error {
 		return c.Child.Start()
 	case plan.MapIDs:
 		if s.Helpers[0] != "" {
-			Unpin() // the two run side by side
+			spread() // the two run side by side
 		}
 		return userns.WriteMaps(c.Child.PID, userns.Maps{UID: s.UID, GID: s.GID},
 			userns.How{Way: userns.Way(s.By), NewUIDMap: s.Helpers[0], NewGIDMap: s.Helpers[1]})
