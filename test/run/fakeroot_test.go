@@ -3,6 +3,7 @@ package run
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rl-run/rl-run/internal/trial"
 )
@@ -42,10 +43,13 @@ func TestFakeRootInstalls(t *testing.T) {
 	trial.Command{Path: "/bin/sh", Args: []string{
 		"-ec", `mkdir "$2"; "$0" tar -C "$1" --exclude='./dev/*' -cf - . | tar -C "$2" -xf - --no-same-owner`,
 		trial.Bin(t, "rl-unshare"), trial.Tree(t, "debian"), dir,
-	}}.Run(t).OK(t)
+	}, Timeout: 5 * time.Minute}.Run(t).OK(t)
 	install := func(options ...string) trial.Result {
-		return trial.Run(t, append(append([]string{"--quiet", "--userns=single", "--net=host", "--rw"}, options...), dir, "sh", "-c",
-			"apt-get update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y openssh-client dbus man-db sudo cron >/dev/null 2>&1 && dpkg -s cron sudo | grep Status")...)
+		return trial.Command{
+			Args: append(append([]string{"--quiet", "--userns=single", "--net=host", "--rw"}, options...), dir, "sh", "-c",
+				"apt-get update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y openssh-client dbus man-db sudo cron >/dev/null 2>&1 && dpkg -s cron sudo | grep Status"),
+			Timeout: 5 * time.Minute, // it fetches packages
+		}.Run(t)
 	}
 	if r := install(); r.Code == 0 {
 		t.Errorf("apt does without --fake-root: %q", r.Stdout)
