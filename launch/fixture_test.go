@@ -115,6 +115,12 @@ func containerRoot(_ *Spec, h *Host) {
 	h.Layers = "/var/tmp/rl-run-0-4242"
 }
 
+// hostRoot is root of the machine.
+func hostRoot(s *Spec, h *Host) {
+	containerRoot(s, h)
+	h.Caller.Parent = userns.InitialMaps()
+}
+
 // foreignOwner is a tree that belongs to the host's root.
 func foreignOwner(_ *Spec, h *Host) { h.Rootfs.UID, h.Rootfs.GID = 0, 0 }
 

@@ -155,6 +155,7 @@ var goldens = []golden{
 	{"map-without-zero", "rl-run --net=none --uidmap 1000:1000:1 ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
 		s.Userns.UID = []plan.Extent{{Inside: 1000, Outside: 1000, Count: 1}}
 	}}},
+	{"host-root", "rl-run --net=none ./debian sh", "the caller is root", []func(*Spec, *Host){hostRoot}},
 	{"container-root", "rl-run --net=none ./debian sh", "the caller is root of another container", []func(*Spec, *Host){containerRoot}},
 	{"rw", "rl-run --net=none --rw ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.RootMode = RootWritable }}},
 	{"rw-bare", "rl-run --net=none --rw ./debian sh", "ROOTFS lacks mount points", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.RootMode = RootWritable }, bare}},

@@ -72,6 +72,9 @@ func whole(extents []plan.Extent) bool {
 	return len(extents) == 1 && extents[0].Inside == 0 && extents[0].Count == noID
 }
 
+// HostRoot reports whether the caller is root of the machine itself, not of a user namespace below.
+func (c *Caller) HostRoot() bool { return c.UID == 0 && whole(c.Parent.UID) }
+
 // sameMap compares two maps as sets: with more than five extents the kernel shows
 // them sorted by inside id, whatever order they were written in.
 func sameMap(a, b []plan.Extent) bool {
