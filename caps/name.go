@@ -1,8 +1,11 @@
 package caps
 
 import (
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/rl-run/rl-run/internal/nearest"
 )
 
 // names are the names of linux/capability.h by number, without CAP_. They are
@@ -60,7 +63,7 @@ func Parse(s string) (Set, error) {
 	if n, err := strconv.Atoi(short); err == nil && n >= len(names) && n < 64 && strconv.Itoa(n) == short {
 		return 1 << n, nil
 	}
-	return 0, &UnknownError{Name: s, Near: nearest(short)}
+	return 0, &UnknownError{Name: s, Near: near(short)}
 }
 
 // Lookup is Parse for a name out of a seccomp profile, where only the exact
@@ -78,21 +81,11 @@ func Lookup(s string) (Set, bool) {
 	return 0, false
 }
 
-// nearest is the name that is fewest edits away from s, if those are at most a
+// near is the name that is fewest edits away from s, if those are at most a
 // third of its letters and at most three. Else it is the one name that s lacks
 // only the first word of: TIME is SYS_TIME, but ADMIN could be three.
-func nearest(s string) string {
-	const most = 3
-	if len(s) > 64 {
-		return ""
-	}
-	best, at := min(most, len(s)/3)+1, ""
-	for _, known := range &names {
-		if d := distance(s, known); d < best {
-			best, at = d, known
-		}
-	}
-	if at != "" {
+func near(s string) (at string) {
+	if at = nearest.Word(s, min(3, len(s)/3), slices.Values(names[:])); at != "" {
 		return at
 	}
 	// A forgotten first word, if no other name ends so.
@@ -104,33 +97,8 @@ func nearest(s string) string {
 			at = known
 		}
 	}
-	if at == "" && distance(s, "ALL") <= 1 {
-		return "ALL"
+	if at == "" {
+		at = nearest.Word(s, 1, slices.Values([]string{"ALL"}))
 	}
 	return at
-}
-
-// distance is the number of letters inserted, deleted or replaced, and of adjacent
-// ones swapped, that makes b of a.
-func distance(a, b string) int {
-	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row := make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			row[j+1] = min(row[j]+1, last[j+1]+1, last[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }

@@ -124,9 +124,7 @@ func (c *compiler) ids() (err error) {
 		return err
 	}
 	c.fallBack(c.IDs.Fallbacks...)
-	if outside, mapped := c.IDs.Maps.HostUID(0); c.host.Caller.HostRoot() && mapped && outside == 0 {
-		c.note("rl-run needs no root: as you are root, so is the container's root, to every file that it sees; call it as a plain user")
-	}
+	c.noteRoot()
 	c.chooseBase()
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rl-run/rl-run/internal/nearest"
 	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/userns"
@@ -22,10 +23,24 @@ type nesting struct {
 	network  *session.Network // whose bridge it is connected to; nil for none
 }
 
+// netModes are the words of --net that name no network.
+func netModes() []string { return []string{"", NetAuto, NetNone, NetHost, NetPasta, NetSlirp, NetVeth} }
+
 // Named reports whether --net names a network.
 func (s *Spec) Named() bool {
-	return Share(s.Net).Owner() == "" &&
-		!slices.Contains([]string{"", NetAuto, NetNone, NetHost, NetPasta, NetSlirp, NetVeth}, s.Net)
+	return Share(s.Net).Owner() == "" && !slices.Contains(netModes(), s.Net)
+}
+
+// NoNetwork is the error for a name that is none of the networks'.
+func NoNetwork(name string, networks []session.Network) error {
+	known := netModes()
+	for _, n := range networks {
+		known = append(known, n.Name)
+	}
+	if near := nearest.Word(name, 2, slices.Values(known)); near != "" {
+		return fmt.Errorf("--net=%s: there is no such network (did you mean %s?)", name, near)
+	}
+	return hinted(fmt.Errorf("--net=%s: there is no such network", name), "rl-net create "+name+"; rl-net ls lists them")
 }
 
 // nest finds out whether the container nests in the session: for a named network it
@@ -59,7 +74,7 @@ func (c *compiler) nest() error {
 		in.network = &n
 		c.Network = Network{Kind: "session"}
 	} else if named {
-		return hinted(fmt.Errorf("--net=%s: there is no such network", name), "rl-net create "+name+"; rl-net ls lists them")
+		return NoNetwork(name, s.Networks)
 	}
 	c.nesting = &in
 	return nil

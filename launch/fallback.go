@@ -20,6 +20,13 @@ func (c *compiler) fallBack(texts ...string) {
 
 func (c *compiler) fallBackf(format string, args ...any) { c.fallBack(fmt.Sprintf(format, args...)) }
 
+// noteRoot tells the machine's root what he gives away.
+func (c *compiler) noteRoot() {
+	if outside, mapped := c.IDs.Maps.HostUID(0); c.host.Caller.HostRoot() && mapped && outside == 0 {
+		c.note("rl-run needs no root: as you are root, so is the container's root, to every file that it sees; call it as a plain user")
+	}
+}
+
 // strict turns the fallbacks into an error, where that was asked for.
 func (c *compiler) strict() error {
 	if !c.spec.Strict || len(c.fallen) == 0 {

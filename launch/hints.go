@@ -120,6 +120,9 @@ func Hint(err error) string {
 	if errors.Is(err, unix.EMFILE) {
 		return "too many open files: raise the limit, ulimit -n 256"
 	}
+	if errors.Is(err, unix.EFBIG) {
+		return "no file may be so large: raise the limit, ulimit -f unlimited"
+	}
 	var step *plan.StepError
 	if !errors.As(err, &step) {
 		return ""
@@ -147,7 +150,7 @@ func rootfsError(rootfs string, err error) error {
 	image := strings.Contains(rootfs, ":") || !strings.HasPrefix(rootfs, ".") && !strings.HasPrefix(rootfs, "/")
 	switch {
 	case errors.Is(err, unix.ENOENT) && errors.Is(statErr, fs.ErrNotExist) && image && looksLikeImage(rootfs):
-		return hinted(err, "ROOTFS is a directory, not an image: unpack one first, for example with scripts/mkrootfs debian ./debian")
+		return hinted(err, "ROOTFS is a directory, not an image: unpack one first, as in docker export CONTAINER | rl-unshare tar -x -C DIR")
 	case errors.Is(err, unix.ENOENT):
 		return hinted(err, "ROOTFS is the directory with the container's files: scripts/mkrootfs busybox DIR makes a small one")
 	case errors.Is(err, unix.ENOTDIR):

@@ -44,7 +44,7 @@ func Look(path, term string) (t Tree, fd int, err error) {
 		return Tree{}, -1, &fs.PathError{Op: op, Path: path, Err: err}
 	}
 	if t.Path, err = filepath.Abs(path); err != nil {
-		return fail(-1, "open", err)
+		return fail(-1, "open", errNoDir)
 	}
 	if t.Path, err = filepath.EvalSymlinks(t.Path); err != nil {
 		if pe, ok := errors.AsType[*fs.PathError](err); ok {
@@ -205,6 +205,9 @@ type Source struct {
 	Device   bool // character or block device
 }
 
+// errNoDir is why a relative path leads nowhere.
+var errNoDir = errors.New("the working directory has been removed")
+
 // LookSource finds out what is at a path of the host.
 func LookSource(path string) (Source, error) {
 	var st unix.Stat_t
@@ -214,7 +217,7 @@ func LookSource(path string) (Source, error) {
 	if !filepath.IsAbs(path) {
 		wd, err := os.Getwd()
 		if err != nil {
-			return Source{}, err
+			return Source{}, &fs.PathError{Op: "stat", Path: path, Err: errNoDir}
 		}
 		path = wd + "/" + path // not cleaned: ".." behind a link means another place
 	}

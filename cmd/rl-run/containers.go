@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/rl-run/rl-run/container"
+	"github.com/rl-run/rl-run/internal/nearest"
 	"github.com/rl-run/rl-run/internal/runtimedir"
 	"github.com/rl-run/rl-run/launch"
 )
@@ -98,19 +99,12 @@ type hinter interface {
 	Hint() string
 }
 
-// nearestName is the container whose name differs least from one that there is not, by at most two letters; empty
-// where none is so near.
+// nearestName is the container that a name was likely meant for which there is not; empty where none is near.
 func nearestName(s *container.Store, name string) string {
 	names, err := s.Names()
-	if err != nil || len(name) > container.MaxName {
+	if err != nil {
 		return ""
 	}
 	slices.Sort(names)
-	best, least := "", 3
-	for _, n := range names {
-		if d := distance(n, name); d < least && d < min(len(name), len(n)) {
-			best, least = n, d
-		}
-	}
-	return best
+	return nearest.Word(name, typos, slices.Values(names))
 }

@@ -71,7 +71,7 @@ func parse(args []string) (*flags, error) {
 	}
 	if s.Name != "" {
 		if err := container.CheckName(s.Name); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--%w", err) // it begins with the word name
 		}
 	}
 	for _, check := range [...]func(*words) error{
@@ -176,7 +176,7 @@ func (f *flags) identity(w *words) (err error) {
 		}
 	}
 	if s.Userns.Mode, err = userns.ParseMode(mode); err != nil {
-		return fmt.Errorf("--userns %w", err)
+		return fmt.Errorf("--userns %w, or container:NAME", err)
 	}
 	for _, m := range w.uidmap {
 		e, err := userns.ParseExtent(m)

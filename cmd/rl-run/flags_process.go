@@ -73,7 +73,7 @@ func (f *flags) process(w *words) error {
 	stop, known := signalNumber(w.stopSignal)
 	f.stopSignal, f.user = int(stop), w.user
 	if !known {
-		return fmt.Errorf("--stop-signal %q: no such signal (expected a name like TERM or SIGTERM, or a number from 1 to 64)", w.stopSignal)
+		return noSignal("--stop-signal", w.stopSignal)
 	}
 	return nil
 }

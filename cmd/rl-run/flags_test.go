@@ -193,7 +193,7 @@ func TestNearest(t *testing.T) {
 		"read-onli": "read-only", "reed-only": "read-only", "hostnam": "hostname", "envfile": "env-file", "rmm": "rm",
 		"x": "", "xy": "", "completely-different": "", strings.Repeat("read-only", 100): "",
 	} {
-		if got := nearest(allOptions, name); got != want {
+		if got := nearestFlag(allOptions, name); got != want {
 			t.Errorf("nearest to %q: got %q, want %q", name, got, want)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/container"
+	"github.com/rl-run/rl-run/internal/nearest"
 	"github.com/rl-run/rl-run/launch"
 )
 
@@ -40,7 +41,7 @@ func kill(args []string) int {
 	number, ok := signalNumber(name)
 	switch {
 	case !ok:
-		return fail(fmt.Errorf("-s %q: no such signal (expected a name like TERM or SIGTERM, or a number from 1 to 64)", name))
+		return fail(noSignal("-s", name))
 	case number == unix.SIGSTOP:
 		return fail(&launch.Hinted{
 			Err:  fmt.Errorf("-s %s: it would stop the container's init alone, which cannot pass it on", name),
@@ -84,4 +85,20 @@ func signalNumber(name string) (unix.Signal, bool) {
 	}
 	s := base + sign*n
 	return unix.Signal(s), s >= 1 && s <= rtmax && (base == 0 || s >= rtmin)
+}
+
+// noSignal is the error for what signalNumber does not know.
+func noSignal(flag, name string) error {
+	short := strings.TrimPrefix(strings.ToUpper(name), "SIG")
+	near := nearest.Word(short, 1, func(yield func(string) bool) {
+		for s := range unix.SIGSYS {
+			if known, is := strings.CutPrefix(unix.SignalName(s+1), "SIG"); is && !yield(known) {
+				return
+			}
+		}
+	})
+	if near != "" {
+		return fmt.Errorf("%s %q: no such signal (did you mean %s?)", flag, name, near)
+	}
+	return fmt.Errorf("%s %q: no such signal (expected a name like TERM or SIGTERM, or a number from 1 to 64)", flag, name)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/rl-run/rl-run/internal/nearest"
 	"github.com/rl-run/rl-run/launch"
 )
 
@@ -42,7 +43,7 @@ func flagError(program string, known iter.Seq[*option], err error) error {
 func unknownFlag(known iter.Seq[*option], e *pflag.NotExistError, all string) error {
 	name, cluster := e.GetSpecifiedName(), e.GetSpecifiedShortnames()
 	if cluster == "" {
-		if near := nearest(known, name); near != "" {
+		if near := nearestFlag(known, name); near != "" {
 			return fmt.Errorf("unknown flag %s (did you mean --%s?)", shown("--"+name), near)
 		}
 		return &launch.Hinted{Err: fmt.Errorf("unknown flag %s", shown("--"+name)), Hint: all}
@@ -67,38 +68,16 @@ func shown(flag string) string {
 	return fmt.Sprintf("%q", flag)
 }
 
-// nearest is the flag whose name differs least from a mistyped one, by at most
-// two letters; empty where none is so near.
-func nearest(known iter.Seq[*option], name string) string {
-	const longest = 32
-	if len(name) > longest {
-		return ""
-	}
-	best, least := "", 3
-	for o := range known {
-		if d := distance(o.name, name); d < least && d < min(len(name), len(o.name)) {
-			best, least = o.name, d
+// nearestFlag is the flag that a mistyped name was likely meant for; empty where none is near.
+func nearestFlag(known iter.Seq[*option], name string) string {
+	return nearest.Word(name, typos, func(yield func(string) bool) {
+		for o := range known {
+			if !yield(o.name) {
+				return
+			}
 		}
-	}
-	return best
+	})
 }
 
-// distance is how many letters must be put in, left out or replaced.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
-}
+// typos is how many letters of a word may be mistyped for it to be known again.
+const typos = 2

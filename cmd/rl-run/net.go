@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/rl-run/rl-run/internal/nearest"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/net/session"
 )
@@ -72,17 +73,15 @@ func network(args []string) int {
 	case "remove":
 		args[0] = "rm"
 	}
-	best, least := "", 3
+	names := make([]string, 0, len(verbs))
 	for _, v := range verbs {
 		if v.name == args[0] {
 			return v.do(args[1:])
 		}
-		if d := distance(v.name, args[0][:min(len(args[0]), 32)]); d < least && d < len(v.name) {
-			best, least = v.name, d
-		}
+		names = append(names, v.name)
 	}
-	if best != "" {
-		return fail(fmt.Errorf("rl-net: no command %s (did you mean %s?)", shown(args[0]), best))
+	if near := nearest.Word(args[0], typos, slices.Values(names)); near != "" {
+		return fail(fmt.Errorf("rl-net: no command %s (did you mean %s?)", shown(args[0]), near))
 	}
 	return fail(&launch.Hinted{Err: fmt.Errorf("rl-net: no command %s", shown(args[0])), Hint: "rl-net --help lists them"})
 }
@@ -176,17 +175,17 @@ func noNetwork(verb, name string) error {
 
 func nearestNetwork(name string) string {
 	d, err := sessionDir(false)
-	if err != nil || len(name) > 64 {
+	if err != nil {
 		return ""
 	}
 	all, _ := d.Networks()
-	best, least := "", 3
-	for _, n := range all {
-		if x := distance(n.Name, name); x < least && x < min(len(name), len(n.Name)) {
-			best, least = n.Name, x
+	return nearest.Word(name, typos, func(yield func(string) bool) {
+		for _, n := range all {
+			if !yield(n.Name) {
+				return
+			}
 		}
-	}
-	return best
+	})
 }
 
 func netStart(args []string) int {

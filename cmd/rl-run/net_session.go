@@ -113,7 +113,7 @@ func findSession(f *flags, host *launch.Host) (err error) {
 	}
 	if host.SessionDir, err = sessionDir(false); err != nil {
 		if f.spec.Named() && errors.Is(err, os.ErrNotExist) {
-			return missingNetwork(f.spec.Net)
+			return launch.NoNetwork(f.spec.Net, nil)
 		}
 		return nil // none can run
 	}
@@ -132,18 +132,11 @@ func findSession(f *flags, host *launch.Host) (err error) {
 		if err != nil {
 			return err
 		}
-		return missingNetwork(f.spec.Net)
+		return launch.NoNetwork(f.spec.Net, list)
 	}
 	if f.explain != "" {
 		return nil // nothing is started for it
 	}
 	host.Session, err = startSession(host.SessionDir)
 	return err
-}
-
-func missingNetwork(name string) error {
-	return &launch.Hinted{
-		Err:  fmt.Errorf("--net=%s: there is no such network", name),
-		Hint: "rl-net create " + name + "; rl-net ls lists them",
-	}
 }

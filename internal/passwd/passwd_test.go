@@ -271,26 +271,6 @@ func TestReadIsBoundedWhileTheFileGrows(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0},
-		{"", "abc", 3},
-		{"abc", "", 3},
-		{"root", "root", 0},
-		{"root", "rooot", 1},
-		{"root", "orot", 1},
-		{"kitten", "sitting", 3},
-		{strings.Repeat("a", nearBytes), strings.Repeat("b", nearBytes), nearBytes},
-	} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("%q to %q: %d; want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 // The names of a file of hostile size are looked at for a bounded time only.
 func BenchmarkUnknownInTheLargestFile(b *testing.B) {
 	file := []byte(strings.Repeat("abcdefghi:x:1:1::/:\n", Limit/20))

@@ -3,6 +3,8 @@ package passwd
 import (
 	"bytes"
 	"fmt"
+
+	"github.com/rl-run/rl-run/internal/nearest"
 )
 
 // UnknownError says that the container has no user or group of a name.
@@ -52,20 +54,17 @@ func unknown(kind, name string, file []byte, split func(line []byte) (name []byt
 	if len(name) > nearBytes {
 		return e
 	}
-	best := min(1+(len(name)+1)/3, 3)
-	lines := 0
-	for line := range bytes.SplitSeq(file, newline) {
-		if lines++; lines > nearNames {
-			break
+	e.Near = nearest.Word(name, min((len(name)+1)/3, 2), func(yield func(string) bool) {
+		lines := 0
+		for line := range bytes.SplitSeq(file, newline) {
+			if lines++; lines > nearNames {
+				return
+			}
+			if other, ok := split(line); ok && isPlain(other) && !yield(string(other)) {
+				return
+			}
 		}
-		other, ok := split(line)
-		if !ok || !isPlain(other) {
-			continue
-		}
-		if d := distance(name, string(other)); d < best {
-			best, e.Near = d, string(other)
-		}
-	}
+	})
 	return e
 }
 
@@ -83,29 +82,4 @@ func isPlain(name []byte) bool {
 		}
 	}
 	return true
-}
-
-// distance counts the letters to insert, drop, replace or swap with their
-// neighbour to make b of a; both have at most nearBytes bytes.
-func distance(a, b string) int {
-	var rows [3][nearBytes + 1]int
-	before, above, row := &rows[0], &rows[1], &rows[2]
-	for j := range len(b) + 1 {
-		above[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			replace := above[j-1]
-			if a[i-1] != b[j-1] {
-				replace++
-			}
-			row[j] = min(replace, above[j]+1, row[j-1]+1)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, above, row = above, row, before
-	}
-	return above[len(b)]
 }

@@ -5,6 +5,7 @@ package static
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,7 @@ func MemFD(name string, image []byte) (int, error) {
 	}
 	if err := fill(fd, image); err != nil {
 		unix.Close(fd)
-		return -1, err
+		return -1, &fs.PathError{Op: "write", Path: "memfd:" + name, Err: err}
 	}
 	return fd, nil
 }
@@ -41,9 +42,8 @@ func fill(fd int, image []byte) error {
 	if err == nil && n != len(image) {
 		err = io.ErrShortWrite // less than a page: only RLIMIT_FSIZE cuts it off
 	}
-	if err != nil {
-		return os.NewSyscallError("write", err)
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, Seals)
 	}
-	_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, Seals)
-	return os.NewSyscallError("fcntl", err)
+	return err
 }

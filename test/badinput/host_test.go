@@ -125,6 +125,18 @@ func TestBareEnvironment(t *testing.T) {
 	if got := shell(t, `d=$(mktemp -d) && cd "$d" && rmdir "$d" && exec "$@"`, "--quiet", tree, "pwd"); got.OK(t) != "/" || got.Stderr != "" {
 		t.Errorf("in a directory that is gone: got %+v", got)
 	}
+	gone := `d=$(mktemp -d) && cd "$d" && rmdir "$d" && exec "$@"`
+	refused(t, shell(t, gone, "--quiet", "."), 125, "open .: the working directory has been removed", "")
+	refused(t, shell(t, gone, "--quiet", "-v", ".:/x", tree), 125, "mount . on /x: the working directory has been removed", "")
+}
+
+// TestSmallFiles has a limit of the size of files, which counts for the memory file of the init, too.
+func TestSmallFiles(t *testing.T) {
+	tree := begin(t)
+	refused(t, shell(t, `ulimit -f 0; exec "$@"`, "--quiet", tree, "true"), 125, "write memfd:rl-init: file too large", "raise the limit, ulimit -f unlimited")
+	if got := shell(t, `ulimit -f 100; exec "$@"`, "--quiet", tree, "echo", "up"); got.OK(t) != "up" || got.Stderr != "" {
+		t.Errorf("files of 50 kB: got %+v", got)
+	}
 }
 
 // TestNoTerminal asks for one where there is none: the container has one all the same.
