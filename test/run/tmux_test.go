@@ -16,7 +16,6 @@ type tmux struct {
 	t      *testing.T
 	path   string
 	socket string
-	marks  int
 }
 
 func openTmux(t *testing.T) *tmux {
