@@ -1,7 +1,7 @@
 //go:build linux && (amd64 || arm64)
 
 // Package guard holds the guard of a helper of a container: a network driver or a port forwarder. Like the init (package
-// pid1) it is a static program of some two hundred and fifty instructions of assembly, which needs three pages of memory.
+// pid1) it is a static program of some three hundred instructions of assembly, which needs three pages of memory.
 //
 // # What the guard does
 //
@@ -13,6 +13,9 @@
 //   - The end of the child: it is started again, at once when that is the first time, then after 100 ms, doubling up to
 //     a second. A child that lived for ten seconds counts as good, and its end as the first again.
 //   - The end of other processes of the namespace, which process 1 has to reap.
+//
+// With a file to follow it wakes every two seconds, and reads it: when it has another text than the child was started with,
+// the child is killed, and started again.
 //
 // The child gets the guard's environment and descriptors but those of owner and container, an empty signal mask and the
 // working directory /. One that cannot be executed ends with exit status 127.
@@ -47,6 +50,8 @@ type Options struct {
 	Owner int
 	// Container is a pidfd of the container's init, or anything else that becomes readable at its end, or None.
 	Container int
+	// Follow is the absolute path of a file that the child reads when it starts, and only then. Or "".
+	Follow string
 	// Once are descriptors that only the first child inherits, like that by which it tells that it is ready. The guard
 	// puts /dev/null in their place: their other side sees the end of the first child, and what a later one writes there
 	// goes nowhere.
@@ -55,15 +60,21 @@ type Options struct {
 
 // Argv returns the guard's arguments. child[0] is the path that is executed, from / and without a search.
 func Argv(o Options, child []string) []string {
-	argv := []string{Name}
-	for _, fd := range append([]int{o.Owner, o.Container}, o.Once...) {
-		arg := "-"
-		if fd >= 0 {
-			arg = strconv.Itoa(fd)
-		}
-		argv = append(argv, arg)
+	argv := []string{Name, number(o.Owner), number(o.Container), "-"}
+	if o.Follow != "" {
+		argv[3] = o.Follow
+	}
+	for _, fd := range o.Once {
+		argv = append(argv, number(fd))
 	}
 	return append(append(argv, "--"), child...)
+}
+
+func number(fd int) string {
+	if fd < 0 {
+		return "-"
+	}
+	return strconv.Itoa(fd)
 }
 
 // endMark follows the last instruction of the program.

@@ -10,47 +10,8 @@
 //	R15  a descriptor of /dev/null until the first start is done, then negative
 
 #include "textflag.h"
-
-// Linux, arch/x86/entry/syscalls/syscall_64.tbl
-#define SYS_read 0
-#define SYS_close 3
-#define SYS_rt_sigaction 13
-#define SYS_rt_sigprocmask 14
-#define SYS_clone 56
-#define SYS_execve 59
-#define SYS_wait4 61
-#define SYS_fcntl 72
-#define SYS_chdir 80
-#define SYS_setsid 112
-#define SYS_prctl 157
-#define SYS_clock_gettime 228
-#define SYS_exit_group 231
-#define SYS_openat 257
-#define SYS_ppoll 271
-#define SYS_signalfd4 289
-#define SYS_dup3 292
-
-#define EINTR 4
-#define SIGCHLD 17
-#define SIG_SETMASK 2
-#define PR_SET_PDEATHSIG 1
-#define PR_SET_NAME 15
-#define F_SETFD 2
-#define FD_CLOEXEC 1
-#define AT_FDCWD -100
-#define POLLIN 1
-#define CLOCK_MONOTONIC 1
-#define WALL_WNOHANG 0x40000001
-// SFD_CLOEXEC|SFD_NONBLOCK
-#define SIGNALFD_FLAGS 0x80800
-// O_RDWR|O_CLOEXEC
-#define NULL_FLAGS 0x80002
-
-// nanoseconds
-#define SECOND 1000000000
-#define SHORTEST 100000000
-#define LONGEST SECOND
-#define LONG_LIFE 10000000000
+#include "guard.h"
+#include "calls_amd64.h"
 
 // the frame
 #define owner 0(BX) // struct pollfd of the owner
@@ -63,10 +24,15 @@
 #define delay 56(BX) // how long its next death makes wait
 #define scratch 64(BX) // struct signalfd_siginfo, 128 bytes; strings, a struct sigaction
 #define set 192(BX) // a signal set
-#define FRAME 208
+#define base 200(BX) // sum of the followed file when the child was started
+#define last 208(BX) // and at the last look
+#define FRAME 224
 // above it what the kernel left: argc, argv
 #define argc FRAME(BX)
 #define ARGV (FRAME+8)
+#define followed (ARGV+24)(BX) // path of a file, or negative
+#define ONCE (ARGV+32)
+#define text -TEXT_SIZE(BX)
 
 #define SYSCALL1(number) \
 	MOVL $number, AX; \
@@ -84,7 +50,7 @@
 
 TEXT program<>(SB), NOSPLIT|NOFRAME, $0-0
 	LEAQ -FRAME(SP), BX
-	MOVQ BX, SP
+	LEAQ text, SP
 
 	// Block all signals: none of them ends the guard or interrupts it.
 	MOVQ $-1, set
@@ -127,7 +93,8 @@ TEXT program<>(SB), NOSPLIT|NOFRAME, $0-0
 	LEAQ scratch, DI
 	SYSCALL1(SYS_chdir)
 
-	// The arguments up to "--" are numbers, or "-" for none. Each takes the place of its string in argv.
+	// The arguments up to "--" are numbers, or "-" for none. Each takes the place of its string in argv. The third one is
+	// a path, and stays.
 	MOVL $1, R9
 argument:
 	MOVQ ARGV(BX)(R9*8), SI
@@ -136,6 +103,8 @@ argument:
 	MOVBLZX (SI), AX
 	CMPL AX, $'-'
 	JEQ dash
+	CMPL R9, $3
+	JEQ path
 	XORL DI, DI
 digit:
 	SUBL $'0', AX
@@ -151,12 +120,17 @@ parsed:
 	MOVQ DI, ARGV(BX)(R9*8)
 	INCL R9
 	JMP argument
+path:
+	CMPL AX, $'/'
+	JNE fail
+	MOVQ SI, DI
+	JMP parsed
 dash:
 	MOVQ $-1, DI
 	MOVBLZX 1(SI), AX
 	TESTL AX, AX
 	JEQ parsed
-	CMPL R9, $3
+	CMPL R9, $4
 	JLT fail
 	LEAQ (ARGV+8)(BX)(R9*8), R13
 	MOVQ (R13), AX
@@ -206,8 +180,14 @@ dash:
 	MOVQ AX, R15
 	XORL AX, AX
 	MOVQ AX, delay
+	MOVQ AX, base
+	MOVQ AX, last
 
 start:
+	MOVQ followed, AX
+	TESTQ AX, AX
+	JGE look
+launch:
 	NOW
 	MOVQ AX, started
 	MOVL $SIGCHLD, DI
@@ -224,7 +204,7 @@ start:
 	// the end of the first child.
 	TESTQ R15, R15
 	JLT again
-	LEAQ (ARGV+24)(BX), R9
+	LEAQ ONCE(BX), R9
 replace:
 	LEAQ 8(R9), AX
 	CMPQ AX, R13 // before it lies "--"
@@ -244,9 +224,8 @@ again:
 	JLT died // no process could be made: as if it had ended
 
 wait:
-	XORL DX, DX
 	TESTL R12, R12
-	JNE poll
+	JNE alive
 	NOW
 	MOVQ deadline, DX
 	SUBQ AX, DX
@@ -261,6 +240,16 @@ below:
 	MOVQ AX, time
 	MOVQ DX, 8+time
 	LEAQ time, DX
+	JMP poll
+alive:
+	XORL DX, DX
+	MOVQ followed, AX
+	TESTQ AX, AX
+	JLT poll
+	MOVQ DX, 8+time
+	MOVL $BETWEEN, DX
+	MOVQ DX, time
+	LEAQ time, DX
 poll:
 	LEAQ owner, DI
 	MOVL $3, SI
@@ -270,7 +259,7 @@ poll:
 	JEQ wait
 	TESTQ AX, AX
 	JLT fail
-	JEQ start
+	JEQ due
 	// Whose end is at hand starts no new child, whatever else there is.
 	MOVWLZX revents(owner), AX
 	MOVWLZX revents(container), CX
@@ -317,6 +306,61 @@ doubled:
 limited:
 	MOVQ CX, delay
 	JMP reap
+
+due:
+	TESTL R12, R12
+	JEQ start
+
+	// What the file says is known by a sum of its bytes. Without a child it is what the next one begins with. One that is
+	// missing or empty says nothing.
+look:
+	MOVL $AT_FDCWD, DI
+	MOVQ followed, SI
+	MOVL $READ_FLAGS, DX
+	XORL R10, R10
+	SYSCALL1(SYS_openat)
+	TESTQ AX, AX
+	JLT looked
+	MOVQ AX, R9
+	MOVL R9, DI
+	LEAQ text, SI
+	MOVL $TEXT_SIZE, DX
+	SYSCALL1(SYS_read)
+	MOVQ AX, R8
+	MOVL R9, DI
+	SYSCALL1(SYS_close)
+	TESTQ R8, R8
+	JLE looked
+	LEAQ text, SI
+	MOVQ $PRIME, CX
+	MOVQ CX, AX
+sum:
+	MOVBLZX (SI), DX
+	XORQ DX, AX
+	IMULQ CX, AX
+	INCQ SI
+	DECQ R8
+	JNE sum
+	MOVQ last, CX
+	MOVQ AX, last
+	TESTL R12, R12
+	JNE compare
+	MOVQ AX, base
+	JMP launch
+compare:
+	CMPQ AX, CX // half of it may be written: what counts is what stays
+	JNE wait
+	CMPQ AX, base
+	JEQ wait
+	MOVQ AX, base
+	MOVL R12, DI
+	MOVL $SIGKILL, SI
+	SYSCALL1(SYS_kill)
+	JMP wait
+looked:
+	TESTL R12, R12
+	JNE wait
+	JMP launch
 
 child:
 	MOVQ AX, set

@@ -8,49 +8,13 @@
 //	R21  the child's arguments
 //	R22  the child's environment
 //	R23  a descriptor of /dev/null until the first start is done, then negative
-//	R24  a place in the arguments
+//	R24  a place in the arguments, or in a text
+//	R25  a descriptor
+//	R26  how much of a text is left
 
 #include "textflag.h"
-
-// Linux, include/uapi/asm-generic/unistd.h
-#define SYS_dup3 24
-#define SYS_fcntl 25
-#define SYS_chdir 49
-#define SYS_openat 56
-#define SYS_close 57
-#define SYS_read 63
-#define SYS_ppoll 73
-#define SYS_signalfd4 74
-#define SYS_exit_group 94
-#define SYS_clock_gettime 113
-#define SYS_rt_sigaction 134
-#define SYS_rt_sigprocmask 135
-#define SYS_setsid 157
-#define SYS_prctl 167
-#define SYS_clone 220
-#define SYS_execve 221
-#define SYS_wait4 260
-
-#define EINTR 4
-#define SIGCHLD 17
-#define SIG_SETMASK 2
-#define PR_SET_PDEATHSIG 1
-#define PR_SET_NAME 15
-#define F_SETFD 2
-#define FD_CLOEXEC 1
-#define AT_FDCWD -100
-#define POLLIN 1
-#define CLOCK_MONOTONIC 1
-#define WALL_WNOHANG 0x40000001
-// SFD_CLOEXEC|SFD_NONBLOCK
-#define SIGNALFD_FLAGS 0x80800
-// O_RDWR|O_CLOEXEC
-#define NULL_FLAGS 0x80002
-
-// nanoseconds
-#define SECOND 1000000000
-#define SHORTEST 100000000
-#define LONGEST SECOND
+#include "guard.h"
+#include "calls_arm64.h"
 
 // offsets in the frame
 #define owner 0 // struct pollfd of the owner
@@ -62,10 +26,14 @@
 #define delay 56 // how long its next death makes wait
 #define scratch 64 // struct signalfd_siginfo, 128 bytes; strings, a struct sigaction
 #define set 192 // a signal set
-#define FRAME 208
+#define base 200 // sum of the followed file when the child was started
+#define last 208 // and at the last look
+#define FRAME 224
 // above it what the kernel left: argc, argv
 #define argc FRAME
 #define ARGV (FRAME+8)
+#define followed (ARGV+24) // path of a file, or negative
+#define ONCE (ARGV+32)
 
 #define SYSCALL1(number) \
 	MOVD $number, R8; \
@@ -90,7 +58,8 @@
 
 TEXT program<>(SB), NOSPLIT|NOFRAME, $0-0
 	SUB $FRAME, RSP, R19
-	MOVD R19, RSP
+	SUB $TEXT_SIZE, R19, R0
+	MOVD R0, RSP
 
 	// Block all signals: none of them ends the guard or interrupts it.
 	MOVD $-1, R0
@@ -132,7 +101,8 @@ TEXT program<>(SB), NOSPLIT|NOFRAME, $0-0
 	ADD $scratch, R19, R0
 	SYSCALL1(SYS_chdir)
 
-	// The arguments up to "--" are numbers, or "-" for none. Each takes the place of its string in argv.
+	// The arguments up to "--" are numbers, or "-" for none. Each takes the place of its string in argv. The third one is
+	// a path, and stays.
 	ADD $(ARGV+8), R19, R24
 argument:
 	MOVD (R24), R1
@@ -140,6 +110,9 @@ argument:
 	MOVBU (R1), R2
 	CMP $'-', R2
 	BEQ dash
+	ADD $followed, R19, R0
+	CMP R0, R24
+	BEQ path
 	MOVD ZR, R0
 	MOVD $10, R3
 digit:
@@ -152,11 +125,16 @@ digit:
 parsed:
 	MOVD.P R0, 8(R24)
 	B argument
+path:
+	CMP $'/', R2
+	BNE fail
+	MOVD R1, R0
+	B parsed
 dash:
 	MOVD $-1, R0
 	MOVBU 1(R1), R2
 	CBZ R2, parsed
-	ADD $(ARGV+24), R19, R1
+	ADD $ONCE, R19, R1
 	CMP R1, R24
 	BLO fail
 	ADD $8, R24, R21
@@ -206,8 +184,13 @@ dash:
 	TBNZ $63, R0, fail
 	MOVD R0, R23
 	MOVD ZR, delay(R19)
+	MOVD ZR, base(R19)
+	MOVD ZR, last(R19)
 
 start:
+	MOVD followed(R19), R1
+	TBZ $63, R1, look
+launch:
 	NOW
 	MOVD R0, started(R19)
 	MOVD $SIGCHLD, R0
@@ -222,7 +205,7 @@ start:
 	// What only the first child was to have is /dev/null from now on: the number stays taken, and the other side sees
 	// the end of the first child.
 	TBNZ $63, R23, again
-	ADD $(ARGV+24), R19, R24
+	ADD $ONCE, R19, R24
 replace:
 	ADD $8, R24, R0
 	CMP R0, R21 // before it lies "--"
@@ -240,8 +223,7 @@ again:
 	TBNZ $63, R20, died // no process could be made: as if it had ended
 
 wait:
-	MOVD ZR, R2
-	CBNZ R20, poll
+	CBNZ R20, alive
 	NOW
 	MOVD deadline(R19), R2
 	SUBS R0, R2
@@ -256,6 +238,15 @@ below:
 	MOVD ZR, time(R19)
 	MOVD R2, (8+time)(R19)
 	ADD $time, R19, R2
+	B poll
+alive:
+	MOVD ZR, R2
+	MOVD followed(R19), R0
+	TBNZ $63, R0, poll
+	MOVD ZR, (8+time)(R19)
+	MOVD $BETWEEN, R2
+	MOVD R2, time(R19)
+	ADD $time, R19, R2
 poll:
 	ADD $owner, R19, R0
 	MOVD $3, R1
@@ -265,7 +256,7 @@ poll:
 	BEQ wait
 	CMP $0, R0
 	BLT fail
-	BEQ start
+	BEQ due
 	// Whose end is at hand starts no new child, whatever else there is.
 	MOVHU (6+owner)(R19), R0 // revents
 	MOVHU (6+container)(R19), R1
@@ -293,7 +284,7 @@ died:
 	NOW
 	MOVD started(R19), R1
 	SUB R1, R0, R1
-	MOVZ $0xe400, R2 // ten seconds
+	MOVZ $0xe400, R2 // LONG_LIFE
 	MOVK $(0x540b<<16), R2
 	MOVK $(0x2<<32), R2
 	CMP R2, R1
@@ -316,6 +307,57 @@ doubled:
 limited:
 	MOVD R1, delay(R19)
 	B reap
+
+due:
+	CBZ R20, start
+
+	// What the file says is known by a sum of its bytes. Without a child it is what the next one begins with. One that is
+	// missing or empty says nothing.
+look:
+	MOVD $AT_FDCWD, R0
+	MOVD followed(R19), R1
+	MOVD $READ_FLAGS, R2
+	MOVD ZR, R3
+	SYSCALL1(SYS_openat)
+	TBNZ $63, R0, looked
+	MOVD R0, R25
+	SUB $TEXT_SIZE, R19, R24
+	MOVD R24, R1
+	MOVD $TEXT_SIZE, R2
+	SYSCALL1(SYS_read)
+	MOVD R0, R26
+	MOVD R25, R0
+	SYSCALL1(SYS_close)
+	CMP $0, R26
+	BLE looked
+	MOVZ $0x1b3, R2 // PRIME
+	MOVK $(0x100<<32), R2
+	MOVD R2, R0
+sum:
+	MOVBU.P 1(R24), R1
+	EOR R1, R0
+	MUL R2, R0
+	SUB $1, R26
+	CBNZ R26, sum
+	MOVD last(R19), R1
+	MOVD R0, last(R19)
+	CBNZ R20, compare
+	MOVD R0, base(R19)
+	B launch
+compare:
+	CMP R1, R0 // half of it may be written: what counts is what stays
+	BNE wait
+	MOVD base(R19), R1
+	CMP R1, R0
+	BEQ wait
+	MOVD R0, base(R19)
+	MOVD R20, R0
+	MOVD $SIGKILL, R1
+	SYSCALL1(SYS_kill)
+	B wait
+looked:
+	CBNZ R20, wait
+	B launch
 
 child:
 	MOVD ZR, set(R19)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -202,6 +203,51 @@ func TestNoSuchChild(t *testing.T) {
 	case <-g.done:
 		t.Error("the guard ended")
 	case <-time.After(50 * time.Millisecond):
+	}
+}
+
+func TestFollows(t *testing.T) {
+	t.Parallel()
+	follows(t, setup{})
+}
+
+// follows checks that a child is started again when the text of a file is another one, and not otherwise.
+func follows(t *testing.T, o setup) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "file")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const beginning = "a first line\n"
+	o.follow, o.env = file, []string{"FILE=" + file}
+	for _, had := range []string{"", beginning + "a.b"} {
+		_ = os.Remove(file)
+		if had != "" {
+			write(had)
+		}
+		g := o.script(t, `echo "$(tail -n 1 "$FILE" 2>/dev/null)" >&3; exec sleep 1000`)
+		if got, want := g.line(t), strings.TrimPrefix(had, beginning); got != want {
+			t.Fatalf("starts with %q, want %q", got, want)
+		}
+		write(had)
+		write("") // as one that writes it anew has it for a moment
+		if had != "" {
+			if err := os.Rename(file, file+".old"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Second)
+			write(had) // the same in another file
+			time.Sleep(5 * time.Second)
+		}
+		for _, text := range []string{beginning + "a.c", beginning + "b.b"} {
+			write(text)
+			if got := g.line(t); got != strings.TrimPrefix(text, beginning) {
+				t.Errorf("is started with %q, want %q", got, text)
+			}
+		}
+		_ = g.cmd.Process.Kill()
 	}
 }
 

@@ -17,13 +17,13 @@ func TestImage(t *testing.T) {
 func TestProgramStandsAlone(t *testing.T) {
 	for arch, rule := range map[string]statictest.Rule{
 		"amd64": {
-			Mnemonics: "ADDQ CMPL CMPQ IMULQ INCL INCQ JA JE JGE JL JLE JMP JNE LEAQ MOVB MOVL MOVQ MOVZX ORL SUBL SUBQ " +
-				"SYSCALL TESTL TESTQ XORL",
+			Mnemonics: "ADDQ CMPL CMPQ DECQ IMULQ INCL INCQ JA JE JGE JL JLE JMP JNE LEAQ MOVB MOVL MOVQ MOVZX ORL SUBL SUBQ " +
+				"SYSCALL TESTL TESTQ XORL XORQ",
 			Bases: "AX BX DI R9 R13 SI SP", // AX and DI in the sums of LEAQ, SP for the frame
 		},
 		"arm64": {
-			Mnemonics: "ADD BCC BEQ BGE BHI BLE BLT BNE CBNZ CBZ CMN CMP JMP MADD MOVBU MOVBU.W MOVD MOVD.P MOVHU MOVK MOVW " +
-				"MOVWU ORR SUB SUBS SVC TBNZ",
+			Mnemonics: "ADD BCC BEQ BGE BHI BLE BLT BNE CBNZ CBZ CMN CMP EOR JMP MADD MOVBU MOVBU.P MOVBU.W MOVD MOVD.P MOVHU MOVK MOVW " +
+				"MOVWU MUL ORR SUB SUBS SVC TBNZ TBZ",
 			Bases: "R1 R19 R21 R24",
 		},
 	} {

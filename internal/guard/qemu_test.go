@@ -15,6 +15,10 @@ func TestOtherArchitecture(t *testing.T) {
 	t.Run("container", func(t *testing.T) { endsWithContainer(t, o) })
 	t.Run("once", func(t *testing.T) { once(t, o) })
 	t.Run("child", func(t *testing.T) { childGets(t, o) })
+	t.Run("follows", func(t *testing.T) {
+		t.Parallel()
+		follows(t, o)
+	})
 	t.Run("starts again", func(t *testing.T) {
 		t.Parallel()
 		startsAgain(t, o)

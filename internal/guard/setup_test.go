@@ -42,6 +42,7 @@ type setup struct {
 	owner     *os.File // or nil for none
 	container *os.File // or nil for none
 	once      bool     // the first child alone inherits the report
+	follow    string
 	env       []string
 	qemu      string // an emulator that runs image
 	image     string
@@ -69,7 +70,7 @@ func (o setup) start(t *testing.T, child ...string) *guarded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := Options{Owner: None, Container: None}
+	options := Options{Owner: None, Container: None, Follow: o.follow}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
