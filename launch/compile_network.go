@@ -123,7 +123,7 @@ func (c *compiler) startHelpers() {
 		c.parent(plan.StartHelper{Which: plan.Driver}, "it takes longest: beside all that follows")
 		c.Plan.Add(plan.Driver, plan.JoinContainer{}, "which owns the net namespace")
 		c.Plan.Add(plan.Driver, plan.NewPIDNamespace{}, own)
-		c.Plan.Add(plan.Driver, plan.ExecGuard{Argv: c.driver.Argv()}, apart)
+		c.Plan.Add(plan.Driver, plan.ExecGuard{Argv: c.driver.Argv(), Follow: c.driver.ReadOnce()}, apart)
 	}
 	if len(c.spec.Publish) > 0 {
 		c.parent(plan.StartHelper{Which: plan.Forwarder}, "")

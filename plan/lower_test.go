@@ -98,7 +98,7 @@ var allSteps = []Step{
 	ConfigureLink{"rlv0", "eth0"},
 	JoinContainer{true},
 	NewPIDNamespace{},
-	ExecGuard{[]string{"/bin/pasta"}},
+	ExecGuard{[]string{"/bin/pasta"}, "/etc/resolv.conf"},
 	MapNested{},
 	WriteIDMaps{[]Extent{{0, 0, 1}}, []Extent{{0, 0, 1}}},
 	MakePort{"db"},

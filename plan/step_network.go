@@ -53,12 +53,16 @@ type JoinContainer struct{ Net bool }
 type NewPIDNamespace struct{}
 
 // ExecGuard replaces a helper by the static guard (package guard), which starts
-// Argv, starts it again when it ends, and ends with the container.
+// Argv, starts it again when it ends, and ends with the container. With Follow it starts Argv
+// again, too, when that file has another text.
 //
 // A driver has the net namespace as descriptor 0, says on descriptor 1 that it is
 // ready, and complains to descriptor 2. A forwarder has the sockets of Options.Sockets
 // under their own numbers, and further arguments that say where each leads.
-type ExecGuard struct{ Argv []string }
+type ExecGuard struct {
+	Argv   []string
+	Follow string
+}
 
 // Kind implements Step.
 func (BindPorts) Kind() Kind { return KindBindPorts }
@@ -97,7 +101,14 @@ func (s StartHelper) String() string   { return fmt.Sprintf("start the %s", s.Wh
 func (AwaitNetwork) String() string    { return "wait for the network" }
 func (s ConfigureLink) String() string { return fmt.Sprintf("set link %s up as %s", s.From, s.To) }
 func (NewPIDNamespace) String() string { return "start process 1 of a new pid namespace" }
-func (s ExecGuard) String() string     { return "exec a guard of " + strings.Join(s.Argv, " ") }
+
+func (s ExecGuard) String() string {
+	what := "exec a guard"
+	if s.Follow != "" {
+		what += " that follows " + s.Follow + ","
+	}
+	return what + " of " + strings.Join(s.Argv, " ")
+}
 
 func (s MakeVeth) String() string {
 	return strings.Join(append([]string{"make a veth pair by", s.Helper}, s.Args...), " ")
@@ -154,7 +165,7 @@ func (NewPIDNamespace) lower(p *program) {
 
 func (s ExecGuard) lower(p *program) {
 	n := &p.network
-	argv, o := s.Argv, guard.Options{Owner: guard.None, Container: containerFD}
+	argv, o := s.Argv, guard.Options{Owner: guard.None, Container: containerFD, Follow: s.Follow}
 	p.call(unix.SYS_CLOSE_RANGE, lit(3), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
 	if p.forwards {
 		null := p.keep(p.call(unix.SYS_OPENAT, cwd, p.str("/dev/null"), lit(unix.O_RDWR|unix.O_CLOEXEC)))

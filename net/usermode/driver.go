@@ -67,7 +67,8 @@ func (d *Driver) families(dns bool) {
 	}
 	if with4 {
 		d.Address, d.Gateway = offset(d.Subnet.Masked().Addr(), 100), offset(d.Subnet.Masked().Addr(), 2)
-		if dns && (has4 || d.Kind == Slirp4netns && !has6) {
+		// Where the host has none yet, it may get one later.
+		if dns && (has4 || !has6) {
 			d.DNS = offset(d.Subnet.Masked().Addr(), 3)
 		}
 	}
@@ -102,6 +103,15 @@ func (d Driver) Argv() []string {
 	case Auto, None:
 	}
 	return nil
+}
+
+// ReadOnce returns the path of the file that the driver reads when it starts, and not again: whoever starts it starts it
+// again when that has another text. It is empty for a driver that follows by itself, or has no names to ask for.
+func (d Driver) ReadOnce() string {
+	if d.Kind == Pasta && (d.DNS.IsValid() || d.DNS6.IsValid()) {
+		return resolvPath
+	}
+	return ""
 }
 
 // ArgvPorts is Argv with the arguments of net/port.PastaArgs in place of those that forward nothing. Pasta alone has

@@ -124,19 +124,31 @@ func TestStartedAgain(t *testing.T) {
 	}
 }
 
-// The host gets other name servers while the container runs. pasta reads them at its start alone.
+// The host gets other name servers while the container runs. pasta reads them when it starts.
 func TestOtherNameServers(t *testing.T) {
 	begin(t)
+	beyond(t)
 	conf := resolver(t)
 	nameServer(t, "127.0.0.54", "198.51.100.54")
-	c := trial.Command{Args: []string{"--userns=single", "--net=slirp4netns", trial.Tree(t, "busybox"), "sh", "-c", `
-		until nslookup one.example | grep 198.51.100.7; do sleep .2; done
-		until nslookup two.example | grep 198.51.100.54; do sleep .2; done`}}.Start(t)
-	c.Stdout("198.51.100.7\n")
-	if err := os.WriteFile(conf, []byte("nameserver 127.0.0.54\n"), 0o644); err != nil {
-		t.Fatal(err)
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
-	c.Wait().OK(t)
+	for _, kind := range kinds {
+		for _, before := range []string{"nameserver 127.0.0.53\n", "search nothing.example\n"} {
+			write(before)
+			c := trial.Command{Args: []string{"--userns=single", "--net=" + kind, trial.Tree(t, "busybox"), "sh", "-c", `
+				case $1 in nameserver*) until nslookup one.example | grep 198.51.100.7; do sleep .2; done ;; *) echo none ;; esac
+				until nslookup two.example | grep 198.51.100.54; do sleep .2; done`, "sh", before}}.Start(t)
+			c.Stdout("\n")
+			write("nameserver 127.0.0.54\n")
+			if r := c.Wait(); r.Code != 0 {
+				t.Errorf("%s, at first %q: exit %d, %s%s", kind, before, r.Code, r.Stdout, r.Stderr)
+			}
+		}
+	}
 }
 
 // A new driver sets all up as the first had it.
