@@ -101,7 +101,7 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 
 func (c *compiler) parent(s plan.Step, why string) { c.Plan.Add(plan.Parent, s, why) }
 func (c *compiler) inInit(s plan.Step, why string) { c.Plan.Add(plan.Init, s, why) }
-func (c *compiler) inCmd(s plan.Step, why string)  { c.Plan.Add(plan.Command, s, why) }
+func (c *compiler) inCmd(s plan.Step, why string)  { c.Plan.Add(c.commandActor(), s, why) }
 
 func (c *compiler) add(entries []plan.Entry) { c.Plan.Entries = append(c.Plan.Entries, entries...) }
 
@@ -233,11 +233,14 @@ func (c *compiler) namespaces() error {
 
 // netBeside reports whether the command makes the net namespace while init sets up the root. For init to join it then,
 // the memory of both has to be readable for a moment, which it may not be where another container is near.
-func (c *compiler) netBeside() bool { return c.ownNet() && !c.joins() }
+func (c *compiler) netBeside() bool { return c.ownNet() && !c.joins() && !c.spec.NoInit }
 
 // startCommand parts init and command: from here on one sets up the root while
 // the other makes the net namespace and gives up its privileges.
 func (c *compiler) startCommand() error {
+	if c.spec.NoInit {
+		return nil
+	}
 	if !c.ownPID() {
 		c.inInit(plan.Subreaper{}, "without a pid namespace orphans would go to the host's init")
 		c.inInit(plan.DieWithParent{Again: true, Sweep: true}, "and nothing but init would end them")
@@ -248,6 +251,9 @@ func (c *compiler) startCommand() error {
 
 // command is what the command's process does while init sets up the root.
 func (c *compiler) command(filter *seccomp.Profile) error {
+	if c.spec.NoInit {
+		return nil
+	}
 	if !c.ownPID() {
 		c.inCmd(plan.DieWithParent{Again: true}, "a new process begins without, and no pid namespace ends it")
 	}
@@ -258,19 +264,7 @@ func (c *compiler) command(filter *seccomp.Profile) error {
 		c.inCmd(plan.LetGo{Whom: plan.Init}, "")
 		c.startHelpers()
 	}
-	c.inCmd(plan.NewSession{}, "")
-	c.inCmd(plan.SetUmask{Mask: 0o022}, "")
-	c.inCmd(plan.NewKeyring{}, "the caller's keys stay outside")
-	if c.spec.NoStdin {
-		c.inCmd(plan.NullStdin{}, "")
-	}
-	if c.spec.Detach && !c.spec.Terminal {
-		c.inCmd(plan.KeepOutput{}, "")
-	}
-	c.openFiles()
-	c.inCmd(plan.CloseOnExec{Keep: c.host.Listen.Count}, "")
-	c.inCmd(plan.DropBounding{Keep: uint64(c.sets.Bounding), Last: c.host.LastCap}, "first, while CAP_SETPCAP is there")
-	c.inCmd(plan.ResetSignals{}, "")
+	c.attributes()
 	if c.early() {
 		return c.enforce(filter)
 	}
@@ -284,7 +278,7 @@ func (c *compiler) command(filter *seccomp.Profile) error {
 // of the kernel's ids the shared memory becomes non-dumpable, and setns(2) by
 // pidfd is EPERM.
 func (c *compiler) early() bool {
-	return c.spec.Seccomp == "" && !c.spec.Terminal && c.User.UID == c.base[0] && c.User.GID == c.base[1]
+	return !c.spec.NoInit && c.spec.Seccomp == "" && !c.spec.Terminal && c.User.UID == c.base[0] && c.User.GID == c.base[1]
 }
 
 // enforce drops what the command may not have, in the order in which each step
@@ -301,7 +295,7 @@ func (c *compiler) enforce(filter *seccomp.Profile) error {
 	if s.Ambient != 0 {
 		c.inCmd(plan.KeepCaps{}, "")
 	}
-	c.become(plan.Command, c.User.UID, c.User.GID, c.User.Groups, false)
+	c.become(c.commandActor(), c.User.UID, c.User.GID, c.User.Groups, false)
 	if c.commandFirst() {
 		c.inCmd(plan.LetGo{Whom: plan.Init}, "")
 	}
@@ -336,6 +330,9 @@ func (c *compiler) pivot() error {
 		c.inInit(plan.ReadOnlyRoot{}, "")
 	}
 	c.inInit(plan.PivotRoot{}, "from here on no path leads to the host")
+	if c.spec.NoInit {
+		return nil
+	}
 	c.inInit(plan.HideMemory{}, "the command must not read the launcher through /proc/1")
 	c.inInit(plan.LetGo{Whom: plan.Command}, "")
 	return nil
@@ -343,6 +340,9 @@ func (c *compiler) pivot() error {
 
 // init is the way of pid 1 to the static init.
 func (c *compiler) init() error {
+	if c.spec.NoInit {
+		return nil
+	}
 	c.inInit(plan.DropBounding{Keep: uint64(c.sets.Bounding), Last: c.host.LastCap}, "first, while CAP_SETPCAP is there")
 	c.inInit(plan.NewKeyring{}, "")
 	if c.commandFirst() {
@@ -357,18 +357,6 @@ func (c *compiler) init() error {
 	}
 	c.inInit(plan.NoNewPrivs{}, "")
 	c.inInit(plan.ExecInit{Tree: !c.ownPID()}, "nothing of rl-run is left in /proc/1")
-	return nil
-}
-
-// exec is the rest of the command's way, in its root.
-func (c *compiler) exec(filter *seccomp.Profile) error {
-	c.inCmd(plan.WaitFor{Whom: plan.Init}, "the root is ready")
-	if c.early() {
-		c.inCmd(plan.Chdir{Path: c.workdir()}, "as the user whose place it is")
-	} else if err := c.enforce(filter); err != nil {
-		return err
-	}
-	c.inCmd(plan.Exec{Paths: c.candidates(), Argv: c.argv(), Env: c.Env}, "")
 	return nil
 }
 

@@ -127,6 +127,10 @@ var goldens = []golden{
 		h.Nodes, h.Masks, h.Files = []string{"null"}, nil, [2]uint64{1024, 1024}
 	}}},
 	{"single", "rl-run --net=none --userns=single ./debian sh", "", []func(*Spec, *Host){singleID}},
+	{"no-init", "rl-run --net=none --init=false ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.NoInit = true }}},
+	{"no-init-terminal", "rl-run -d -t --init=false -u alice ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.NoInit, s.Terminal, s.Detach, s.NoStdin, s.LogSize, s.User = true, true, true, true, 1<<20, passwd.Spec{User: "alice"}
+	}}},
 	{"detach", "rl-run --net=none -d ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Detach, s.NoStdin, s.LogSize = true, true, 1<<20 }}},
 	{"detach-terminal", "rl-run --net=none -d -t ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
 		s.Detach, s.NoStdin, s.LogSize, s.Terminal = true, true, 1<<20, true

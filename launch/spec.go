@@ -91,7 +91,7 @@ type Spec struct {
 	Workdir  string
 	Terminal bool
 	NoStdin  bool
-	NoInit   bool
+	NoInit   bool     // the command is process 1 itself
 	Detach   bool     // the container outlives the launcher
 	LogSize  int64    // bytes of output that are kept of a detached one
 	Command  []string // with the entrypoint before it; empty for the user's shell

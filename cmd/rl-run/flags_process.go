@@ -59,9 +59,10 @@ func (f *flags) refusals(w *words) error {
 			Err:  errors.New("--privileged: a container of rl-run has no privileges of the host to give"),
 			Hint: "--cap-add ALL --security-opt seccomp=unconfined --security-opt unmask=ALL gives all that a user namespace has",
 		}
-	case !w.init:
-		return errors.New("--init=false: the command always runs under an init, which reaps and forwards signals")
+	case !w.init && f.spec.PID != launch.Private:
+		return fmt.Errorf("--init=false: with --pid=%s nobody would end what the command leaves running", f.spec.PID)
 	}
+	f.spec.NoInit = !w.init
 	return nil
 }
 

@@ -88,6 +88,8 @@ Process:
   -i, --interactive[=false]
                        connect stdin (it is)
   --entrypoint CMD     put CMD before COMMAND
+  --init=false         COMMAND is process 1 itself; without, an init is, which
+                       reaps orphans and forwards signals
   -d, --detach         leave the container to run, print its name
   --name NAME          by which rl-ps, rl-exec and the others know it
   --stop-signal SIGNAL       what rl-stop sends (TERM)

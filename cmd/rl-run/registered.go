@@ -153,7 +153,7 @@ func execOf(p *plan.Plan) (exec plan.Exec) {
 
 func workdirOf(p *plan.Plan) string {
 	for _, e := range p.Entries {
-		if s, ok := e.Step.(plan.Chdir); ok && e.Actor == plan.Command {
+		if s, ok := e.Step.(plan.Chdir); ok {
 			return s.Path
 		}
 	}

@@ -173,6 +173,7 @@ func TestSameContainer(t *testing.T) {
 		{"keep-id", container{options: []string{"--userns=keep-id", "--hostname", "other"}}},
 		{"writable", container{options: []string{"--rw", "-v", data + ":/made/data:ro", "-w", "/made/there"}, rootfs: trial.NewTree(t)}},
 		{"read-only", container{options: []string{"--read-only"}}},
+		{"no init", container{options: []string{"--init=false"}}},
 		{"read-only tree", container{options: []string{"--read-only"}, rootfs: trial.NewTree(t)}},
 		{"copy", container{options: []string{"--copy", "--size", "50m"}}},
 		{"shared", container{options: []string{"--pid=host", "--ipc=host", "--uts=host", "--cgroupns=host", "--net=host"}}},

@@ -107,7 +107,7 @@ func TestMalformedValues(t *testing.T) {
 		{line: "--hostname a_b TREE", error: `--hostname "a_b": expected at most 63 letters, digits, hyphens and dots`},
 		{line: "--hostname -a TREE", error: `--hostname "-a": expected at most 63 letters, digits, hyphens and dots`},
 		{line: "--dns localhost TREE", error: `--dns "localhost": expected an IP address`},
-		{line: "--init=false TREE", error: "--init=false: the command always runs under an init, which reaps and forwards signals"},
+		{line: "--init=false --pid=host TREE", error: "--init=false: with --pid=host nobody would end what the command leaves running"},
 		{line: "--add-host x=y TREE", error: `--add-host "x=y": expected NAME:ADDRESS`},
 		{line: "--add-host x TREE", error: `--add-host "x": expected NAME:ADDRESS`},
 		{line: "--add-host x:y TREE", error: `--add-host "x:y": expected NAME:ADDRESS`},

@@ -60,6 +60,7 @@ func TestKilledLauncherLeavesNothing(t *testing.T) {
 	}{
 		{"defaults", nil},
 		{"single id", []string{"--userns=single"}},
+		{"no init", []string{"--init=false"}},
 		// Without a pid namespace no kernel ends the rest when pid 1 goes.
 		{"pid of the host", []string{"--pid=host"}},
 		{"another user beside it", []string{"--pid=host", "-u", "1000"}},

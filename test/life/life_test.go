@@ -17,9 +17,18 @@ import (
 )
 
 func TestFromStartToRemoval(t *testing.T) {
+	t.Run("init", func(t *testing.T) { fromStartToRemoval(t) })
+	t.Run("command alone", func(t *testing.T) { fromStartToRemoval(t, "--init=false") })
+}
+
+func fromStartToRemoval(t *testing.T, options ...string) {
+	t.Helper()
 	leak.Watch(t)
-	start(t, "db", patient)
+	start(t, "db", patient, options...)
 	ready(t, "db")
+	if out := rl(t, "rl-exec", "db", "cat", "/proc/1/comm").OK(t); (out == "sh") != (len(options) > 0) {
+		t.Errorf("process 1 is %q", out)
+	}
 	out := rl(t, "rl-ps").OK(t)
 	if lines := strings.Split(out, "\n"); len(lines) != 2 || !strings.HasPrefix(lines[0], "NAME  STATE    PID") ||
 		!strings.HasPrefix(lines[1], "db    running  ") || !strings.HasSuffix(lines[1], trial.Tree(t, "busybox")) {
