@@ -61,13 +61,20 @@ func (d *Dir) Open() (fd int, path string, err error) {
 
 // Find is like Open, but makes nothing: the error is an *os.PathError of ENOENT where there is no directory.
 func (d *Dir) Find() (fd int, path string, err error) {
+	var vacant error // of a place in which it could be made
 	for _, p := range d.places {
 		fd, err = d.open(p, false)
-		switch {
-		case err == nil:
+		if err == nil {
 			return fd, p.path(), nil
-		case !unusable(err):
+		}
+		if foreign := (*OwnerError)(nil); errors.As(err, &foreign) && vacant != nil {
+			return -1, "", vacant // anybody can take the name of a place that comes later
+		}
+		if !unusable(err) {
 			return -1, "", err
+		}
+		if of, ok := errors.AsType[*os.PathError](err); ok && errors.Is(err, unix.ENOENT) && of.Path == p.path() {
+			vacant = err
 		}
 	}
 	return -1, "", err

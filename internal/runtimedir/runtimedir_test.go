@@ -81,6 +81,23 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// Whoever takes the last place's name in /tmp is in nobody's way who has a better place, which has still to be made.
+func TestTakenName(t *testing.T) {
+	first, last := private(t), private(t)
+	if err := os.Mkdir(last+"/x", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d := &Dir{uid: 12345, places: []place{{first, "rl-run", false}, {last, "x", false}}}
+	if _, _, err := d.Find(); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("Find: %v", err)
+	}
+	d.places = d.places[1:]
+	var foreign *OwnerError
+	if _, _, err := d.Find(); !errors.As(err, &foreign) {
+		t.Errorf("Find without a better place: %v", err)
+	}
+}
+
 func TestHeals(t *testing.T) {
 	victim := filepath.Join(t.TempDir(), "victim")
 	if err := os.Mkdir(victim, 0o755); err != nil {
