@@ -9,7 +9,7 @@
 //
 //	leak.Watch(t)
 //
-// Processes, namespaces, mounts, network links, tc and nftables rules, control
+// Processes, namespaces, mounts, network links and addresses, tc and nftables rules, control
 // groups, files of the state directory and file descriptors that are there at
 // the end of the test and were not at its beginning are reported by name, once
 // they have had two seconds to go away.

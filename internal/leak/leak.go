@@ -21,6 +21,7 @@ const (
 	Namespace Kind = "namespace"
 	Mount     Kind = "mount"
 	Link      Kind = "link"
+	Address   Kind = "address"
 	Rule      Kind = "rule" // a tc queueing discipline or filter, an nftables table, chain or rule
 	Cgroup    Kind = "cgroup"
 	File      Kind = "file"
@@ -32,7 +33,7 @@ type Leak struct {
 	Kind   Kind
 	Name   string // what identifies it: a pid with its start time, "net:[4026532008]", a path
 	Detail string // what helps to find its origin: state, owner and command line, or the holders
-	Gone   bool   // it was there before and is missing now; only mounts and links
+	Gone   bool   // it was there before and is missing now; only mounts, links and addresses
 }
 
 // String is one line, without the kind's name doubled.
@@ -107,6 +108,7 @@ var listers = [...]lister{
 	{kind: Namespace, list: listNamespaces},
 	{kind: Mount, list: listMounts, gone: true},
 	{kind: Link, list: listLinks, gone: true},
+	{kind: Address, list: listAddresses, gone: true},
 	{kind: Rule, list: listRules},
 	{kind: Cgroup, list: listCgroups},
 	{kind: File, list: listFiles},

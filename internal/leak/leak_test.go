@@ -291,6 +291,15 @@ func TestLinkAndRules(t *testing.T) {
 		append(make([]byte, unix.SizeofIfInfomsg), append(attribute(unix.IFLA_IFNAME, []byte("planted\x00")), kind...)...))
 	sees(t, before, Link, `^link planted \(index \d+\): veth$`, `^link veth0 \(index \d+\): veth$`)
 
+	address := append(make([]byte, unix.SizeofIfAddrmsg), attribute(unix.IFA_LOCAL, []byte{192, 0, 2, 1})...)
+	address[0], address[1] = unix.AF_INET, 24
+	binary.NativeEndian.PutUint32(address[4:], 1)
+	change(t, unix.NETLINK_ROUTE, unix.RTM_NEWADDR, unix.NLM_F_CREATE, address)
+	sees(t, before, Address, `^address 192.0.2.1/24 on link index 1$`)
+	with := Snapshot(t)
+	change(t, unix.NETLINK_ROUTE, unix.RTM_DELADDR, 0, address)
+	sees(t, with, Address, `^address 192.0.2.1/24 on link index 1 is gone$`)
+
 	loopback := make([]byte, sizeofTcmsg)
 	binary.NativeEndian.PutUint32(loopback[4:], 1)
 	clsact := slices.Clone(loopback)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +24,30 @@ func listLinks(*scope) (map[string]string, error) {
 		kind := message{body: attrs[unix.IFLA_LINKINFO]}.attributes(0)[unix.IFLA_INFO_KIND]
 		name := fmt.Sprintf("%s (index %d)", unix.ByteSliceToString(attrs[unix.IFLA_IFNAME]), binary.NativeEndian.Uint32(m.body[4:]))
 		names[name] = unix.ByteSliceToString(kind)
+	}
+	return names, nil
+}
+
+// listAddresses names the addresses of those links, but for the link-local ones that the
+// kernel gives to a link by itself, some time after it has been set up.
+func listAddresses(*scope) (map[string]string, error) {
+	addresses, err := dump(unix.NETLINK_ROUTE, unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg))
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	for _, m := range addresses {
+		if len(m.body) < unix.SizeofIfAddrmsg {
+			continue
+		}
+		attrs := m.attributes(unix.SizeofIfAddrmsg)
+		raw, local := attrs[unix.IFA_LOCAL]
+		if !local { // IPv6 without a peer
+			raw = attrs[unix.IFA_ADDRESS]
+		}
+		if a, ok := netip.AddrFromSlice(raw); ok && !a.IsLinkLocalUnicast() {
+			names[fmt.Sprintf("%s/%d on link index %d", a, m.body[1], binary.NativeEndian.Uint32(m.body[4:]))] = ""
+		}
 	}
 	return names, nil
 }
