@@ -128,16 +128,45 @@ func (b *bridge) remove(s *host) {
 	}
 }
 
-// ports are the numbers of those that have a link now.
-func ports(n session.Network) ([]int, error) {
+// ports are the numbers of those that have a link, and a process at its other end: the kernel may take its time to remove
+// the link of a container that has ended.
+func (s *host) ports(n session.Network) ([]int, error) {
+	links, err := portLinks(n)
+	if err != nil || len(links) == 0 {
+		return nil, err
+	}
+	pids, err := session.Members(s.state.UserNS)
+	if err != nil {
+		return nil, err
+	}
+	// The session has a number for each net namespace in which a link ends.
+	inhabited := map[int]bool{}
+	for _, pid := range pids {
+		if f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid)); err == nil {
+			if id, err := netlink.GetNetNsIdByFd(int(f.Fd())); err == nil && id >= 0 {
+				inhabited[id] = true
+			}
+			_ = f.Close()
+		}
+	}
+	var out []int
+	for number, l := range links {
+		if inhabited[l.Attrs().NetNsID] {
+			out = append(out, number)
+		}
+	}
+	return out, nil
+}
+
+func portLinks(n session.Network) (map[int]netlink.Link, error) {
 	links, err := netlink.LinkList()
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	var out []int
+	out := map[int]netlink.Link{}
 	for _, l := range links {
 		if index, number, ok := session.ParsePortName(l.Attrs().Name); ok && index == n.Index {
-			out = append(out, number)
+			out[number] = l
 		}
 	}
 	return out, nil

@@ -66,7 +66,9 @@ func (s *host) answer(c net.Conn) {
 		if err != nil {
 			reply.Error = err.Error()
 		}
-		end = err == nil && (r.Verb == session.Stop || r.Verb == session.Remove && s.purposeless())
+		// A session that was started for a network that cannot be is of no use either.
+		end = err == nil && r.Verb == session.Stop ||
+			(r.Verb == session.Remove && err == nil || r.Verb == session.Create && err != nil) && s.purposeless()
 		if end {
 			// Whoever reads the answer finds no session any more.
 			s.dir.RemoveState()
@@ -153,12 +155,7 @@ func (s *host) remove(name string) error {
 	if !there || name == session.Auto {
 		return fmt.Errorf("remove network %s: there is none of this name", name)
 	}
-	used, err := ports(b.network)
-	// The kernel takes some 40 ms to clean up behind a net namespace.
-	for tries := 0; err == nil && len(used) > 0 && tries < 20; tries++ {
-		time.Sleep(10 * time.Millisecond)
-		used, err = ports(b.network)
-	}
+	used, err := s.ports(b.network)
 	if err != nil {
 		return fmt.Errorf("remove network %s: %w", name, err)
 	}
@@ -207,7 +204,7 @@ func (s *host) mayStop() error {
 	}
 	var known []string
 	for name, b := range s.networks {
-		used, err := ports(b.network)
+		used, err := s.ports(b.network)
 		if err == nil && len(used) > 0 {
 			known = append(known, s.whoIs(name, used)+" on network "+name)
 		}

@@ -34,10 +34,7 @@ const startTimeout = 20 * time.Second
 // The session outlives the caller. It ends with its last network, by rl-net stop,
 // and a few seconds after its start if it then has no network.
 func Start(d Dir, program, path string, writeMaps func(pid int) error) (*Session, error) {
-	if err := d.Make(); err != nil {
-		return nil, err
-	}
-	lock, err := d.Lock()
+	lock, err := d.make()
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +52,19 @@ func Start(d Dir, program, path string, writeMaps func(pid int) error) (*Session
 		return nil, fmt.Errorf("start the network session: %w", err)
 	}
 	return Open(d)
+}
+
+// make makes the directory and takes the lock in it. A session that ends may tidy up between the two.
+func (d Dir) make() (lock *os.File, err error) {
+	for range 100 {
+		if err = d.Make(); err == nil {
+			lock, err = d.Lock()
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+	}
+	return lock, err
 }
 
 // spawn starts the process and returns when it is ready. It is pid 1 of a pid
