@@ -59,7 +59,8 @@ var veth = sync.OnceValues(func() (string, error) {
 		{"chmod", "755", "/mnt/rl-veth"},
 		{"setcap", "cap_net_admin=ep", "/mnt/rl-veth"},
 		{"mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/etc"},
-		{"mkdir", "-m", "755", usernet.Directory},
+		{"mkdir", "-m", "755", usernet.Directory, "/etc/alternatives"},
+		{"ln", "-s", "/usr/bin/mawk", "/etc/alternatives/awk"}, // as Debian has it
 		{"ip", "link", "set", "lo", "up"},
 	}
 	for _, step := range steps {
@@ -182,7 +183,7 @@ func newContainer(t testing.TB, uid uint32, depth int) container {
 	if depth > 0 {
 		line = strings.Replace(line, "exec cat", "exec unshare -n sh -c \"echo; exec cat\"", 1)
 	} else {
-		line = "unshare -n sh -c \"echo; exec cat\""
+		line = "exec unshare -n sh -c \"echo; exec cat\""
 	}
 	cmd := exec.Command("sh", "-c", line)
 	cmd.SysProcAttr = as(uid)

@@ -1,6 +1,7 @@
 package veth
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +47,34 @@ func run(t *testing.T, program string, args ...string) (output string, code int)
 	return string(out), c.ProcessState.ExitCode()
 }
 
+// waiting starts a container as alice that does something, says so by a line, and then lives until end is called.
+func waiting(t *testing.T, script, program string, args ...string) (end func()) {
+	t.Helper()
+	c := exec.Command(program, append(args, "sh", "-c", script+"; echo up; read -r _")...)
+	c.Stderr = os.Stderr
+	c.SysProcAttr, c.Dir, c.Env = as(alice), "/", []string{"PATH=/usr/bin:/bin", "XDG_RUNTIME_DIR=/mnt/run-" + strconv.Itoa(os.Getpid())}
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end = sync.OnceFunc(func() {
+		_ = in.Close()
+		_ = c.Wait()
+	})
+	t.Cleanup(end)
+	if said, err := bufio.NewReader(out).ReadString('\n'); said != "up\n" {
+		t.Fatalf("it says %q, %v", said, err)
+	}
+	return end
+}
+
 // The container reaches the host by the link that it asked for, and the host the container.
 func TestRun(t *testing.T) {
 	host(t, thePolicy)
@@ -58,26 +88,9 @@ func TestRun(t *testing.T) {
 		}
 	}
 	noLinks(t) // the address is taken for as long
-	c := exec.Command(program, append(strings.Fields(options), tree, "sh", "-c", "echo up; read -r _")...)
-	c.Stderr = os.Stderr
-	c.SysProcAttr, c.Dir, c.Env = as(alice), "/", []string{"PATH=/usr/bin:/bin", "XDG_RUNTIME_DIR=/mnt/run-" + strconv.Itoa(os.Getpid())}
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	up, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := up.Read(make([]byte, 3)); err != nil {
-		t.Error(err)
-	}
+	end := waiting(t, "true", program, append(strings.Fields(options), tree)...)
 	must(t, "ping", "-c", "1", "-W", "5", "192.168.47.12")
-	_ = in.Close()
-	_ = c.Wait()
+	end()
 }
 
 // Without addresses the pool gives them, and what it does not hold is refused.
@@ -111,28 +124,12 @@ func TestRunOneAfterTheOther(t *testing.T) {
 			t.Fatalf("start %d: exit code %d: %s", i, code, out)
 		}
 	}
-	c := exec.Command(program, append(options, tree, "sh", "-c", "echo up; read -r _")...)
-	c.SysProcAttr, c.Dir, c.Env = as(alice), "/", []string{"PATH=/usr/bin:/bin", "XDG_RUNTIME_DIR=/mnt/run-" + strconv.Itoa(os.Getpid())}
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	up, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := up.Read(make([]byte, 3)); err != nil {
-		t.Error(err)
-	}
+	end := waiting(t, "true", program, append(options, tree)...)
 	out, code := run(t, program, append(options, tree, "true")...)
 	if code != 125 || !strings.Contains(out, "make veth pair: there are as many links as") {
 		t.Errorf("beside one that lives: exit code %d: %s", code, out)
 	}
-	_ = in.Close()
-	_ = c.Wait()
+	end()
 }
 
 // Ports are published to a container with such a link, too.
@@ -141,28 +138,8 @@ func TestRunPublished(t *testing.T) {
 	program, tree := rlRun(t)
 	must(t, "cp", trial.Bin(t, "rl-netd"), "/mnt/rl-netd")
 	must(t, "chmod", "755", "/mnt/rl-netd")
-	c := exec.Command(program, append(strings.Fields("--quiet --userns=single --net=veth -p 127.0.0.1:18090:80"), tree,
-		"sh", "-c", "mkdir /www; echo served >/www/index.html; httpd -p 80 -h /www; echo up; read -r _")...)
-	c.Stderr = os.Stderr
-	c.SysProcAttr, c.Dir, c.Env = as(alice), "/", []string{"PATH=/usr/bin:/bin", "XDG_RUNTIME_DIR=/mnt/run-" + strconv.Itoa(os.Getpid())}
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	up, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		_ = c.Wait()
-	})
-	if _, err := up.Read(make([]byte, 3)); err != nil {
-		t.Fatal(err)
-	}
+	waiting(t, "mkdir /www; echo served >/www/index.html; httpd -p 80 -h /www", program,
+		append(strings.Fields("--quiet --userns=single --net=veth -p 127.0.0.1:18090:80"), tree)...)
 	conn, err := net.Dial("tcp", "127.0.0.1:18090")
 	if err != nil {
 		t.Fatal(err)
