@@ -58,14 +58,18 @@ func number(t *testing.T, at string) int {
 }
 
 func TestRun(t *testing.T) {
-	for _, tool := range []string{"curl", "nginx", "socat", "slirp4netns"} {
+	for _, tool := range []string{"curl", "nginx", "socat", "slirp4netns", "pasta"} {
 		trial.NeedTool(t, tool)
 	}
 	host := place{t: t, enter: []string{"env"}}
-	for _, mode := range []string{"slirp4netns", "none"} {
+	for _, mode := range []string{"slirp4netns", "pasta", "none"} {
 		t.Run(mode, func(t *testing.T) {
 			leak.Watch(t)
 			host.t = t
+			if mode == "pasta" { // that of before November 2024 wants to know a way out
+				host.run("ip", "route", "add", "default", "via", "192.0.2.7")
+				t.Cleanup(func() { host.run("ip", "route", "del", "default") })
+			}
 			c := rlRun(t, "--net="+mode, "-p", ":80", "-p", "[::1]:0:80", "-p", "127.0.0.1:0:53/udp", "-p", "[2001:db8::1]::53/udp")
 			c.nginx("80", "[::]:80")
 			c.await("tcp", 80)

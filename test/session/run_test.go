@@ -114,8 +114,12 @@ func TestRunHealsSession(t *testing.T) {
 	}
 	s.Close()
 	for start := time.Now(); time.Since(start) < 5*time.Second; time.Sleep(5 * time.Millisecond) {
-		if _, err := session.Open(dir(t)); errors.Is(err, session.ErrNone) {
+		s, err := session.Open(dir(t))
+		if errors.Is(err, session.ErrNone) {
 			break
+		}
+		if err == nil {
+			s.Close()
 		}
 	}
 	if got := tree(t, "ip addr show dev eth0", "--net=db").OK(t); !strings.Contains(got, "inet 10.") {

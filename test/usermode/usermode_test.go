@@ -2,6 +2,7 @@ package usermode
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -237,6 +238,14 @@ func TestWithoutTun(t *testing.T) {
 	if f := sh(t, "cat /dev/net/tun 2>&1 || :"); f != "" {
 		try("/dev/net/tun: permission denied", "sudo chmod 0666 /dev/net/tun")
 	}
+	// A device of which the kernel has no part and a socket are the same to who opens them: ENXIO.
+	sh(t, "rm /dev/net/tun")
+	l, err := net.Listen("unix", "/dev/net/tun")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	try("/dev/net/tun: the kernel has no tun device", "sudo modprobe tun")
 }
 
 // Where a driver does not start, auto takes the next, and who asked for it is told.
@@ -255,4 +264,11 @@ func TestDriverThatEnds(t *testing.T) {
 	for _, kind := range kinds {
 		trial.Command{Args: []string{"--userns=single", "--net=" + kind, tree, "true"}, Env: env}.Run(t).Fails(t, 125, kind)
 	}
+}
+
+// A network may not have what the host has a route to, which is named.
+func TestNetworkOfHost(t *testing.T) {
+	begin(t)
+	r := trial.Command{Path: trial.Bin(t, "rl-net"), Args: []string{"create", "taken", "--subnet", "192.0.2.0/26"}}.Run(t)
+	r.Fails(t, 125, "create network taken: subnet 192.0.2.0/26: overlaps 192.0.2.0/24 of the host's route to 192.0.2.0/24")
 }
