@@ -15,8 +15,12 @@ func TestCommandAsInit(t *testing.T) {
 	const look = `grep -E '^(Cap|NoNewPrivs|Seccomp|Umask|SigBlk|Groups|Uid)' /proc/self/status; pwd
 		for n in user mnt pid uts ipc net cgroup; do test -e /proc/self/ns/$n; done; env | grep -v ^SHLVL | sort; ls /proc/$$/fd`
 	for _, options := range [][]string{
-		nil, {"--userns=single", "--net=none"}, {"-u", "nobody", "--cap-add=NET_RAW", "-w", "/tmp"}, {"--read-only", "--ulimit", "nofile=99"},
-		{"--security-opt", "no-new-privileges=false"}, {"--copy", "-i=false"},
+		nil,
+		{"--userns=single", "--net=none"},
+		{"-u", "nobody", "--cap-add=NET_RAW", "-w", "/tmp"},
+		{"--read-only", "--ulimit", "nofile=99"},
+		{"--security-opt", "no-new-privileges=false"},
+		{"--copy", "-i=false"},
 	} {
 		alone := append([]string{"--init=false"}, options...)
 		want(t, "process", inside(t, "cat /proc/1/comm; echo $$", alone...), "sh\n1")
