@@ -48,9 +48,9 @@ func Look(path, term string) (t Tree, fd int, err error) {
 	}
 	if t.Path, err = filepath.EvalSymlinks(t.Path); err != nil {
 		if pe, ok := errors.AsType[*fs.PathError](err); ok {
-			err = pe.Err
+			return fail(-1, "open", pe.Err)
 		}
-		return fail(-1, "open", err)
+		return fail(-1, "open", unix.ELOOP) // it has a text of its own for that
 	}
 	fd, err = unix.Open(t.Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -39,7 +39,7 @@ func TestRootfs(t *testing.T) {
 		{line: path("empty"), error: "open " + path("empty") + ": the directory is empty", hint: small},
 		{line: path("locked/tree"), error: "open " + path("locked/tree") + ": permission denied", hint: enter},
 		{line: path("secret"), error: "open " + path("secret") + ": permission denied", hint: enter},
-		{line: path("loop"), error: "open " + path("loop") + ": …"},
+		{line: path("loop"), error: "open " + path("loop") + ": too many levels of symbolic links"},
 		{line: "debian:12", error: "open debian:12: no such file or directory", hint: "not an image"},
 		{line: "docker.io/library/debian", error: "open docker.io/library/debian: no such file or directory", hint: "not an image"},
 		{line: "docker://debian", error: "open docker://debian: no such file or directory", hint: "not an image"},
