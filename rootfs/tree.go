@@ -47,10 +47,11 @@ func Look(path, term string) (t Tree, fd int, err error) {
 		return fail(-1, "open", errNoDir)
 	}
 	if t.Path, err = filepath.EvalSymlinks(t.Path); err != nil {
-		if pe, ok := errors.AsType[*fs.PathError](err); ok {
-			return fail(-1, "open", pe.Err)
+		errno, ok := errors.AsType[unix.Errno](err)
+		if !ok {
+			errno = unix.ELOOP // for which alone it has a text of its own
 		}
-		return fail(-1, "open", unix.ELOOP) // it has a text of its own for that
+		return fail(-1, "open", errno)
 	}
 	fd, err = unix.Open(t.Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
