@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,8 @@ var changing = []struct {
 	{regexp.MustCompile(`\d+\.\d+(M| MiB)\b`), "SIZE"},
 	{regexp.MustCompile(`\b\d+ inodes|\b\d+%`), "COUNT"},
 	{regexp.MustCompile(`"Pid": \d+|/proc/\d+/`), "PID"},
+	{regexp.MustCompile(`\b[A-Z][a-z]{2} +\d+ \d\d:\d\d\b`), "TIME"},
+	{regexp.MustCompile(`( +CPU\d+)+`), "CPUS"},
 	{regexp.MustCompile(` +`), " "},
 	{regexp.MustCompile(`(?m) +$`), ""},
 }
@@ -106,7 +109,7 @@ func try(t *testing.T, document string, setUp func(dir string)) {
 		s := &steps[i]
 		r := trial.Command{
 			Path: "sh", Args: []string{"-c", "exec 2>&1\n" + s.command}, Dir: dir, Timeout: 2 * time.Minute,
-			Env: []string{"PATH=" + filepath.Dir(trial.Bin(t, "rl-run")) + ":" + os.Getenv("PATH"), "PS1=$ "},
+			Env: []string{"PATH=" + filepath.Dir(trial.Bin(t, "rl-run")) + ":" + os.Getenv("PATH"), "PS1=$ ", "HOME=" + dir},
 		}.Run(t)
 		got := strings.TrimSuffix(me.Replace(r.Stdout), "\n")
 		if want := strings.TrimRight(strings.Join(s.answer, "\n"), "\n"); !*update && normal(got) != normal(want) {
@@ -133,15 +136,20 @@ func caller(t *testing.T, dir string) *strings.Replacer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := "100000"
+	first, fifth := "100000", "100004"
 	for line := range strings.Lines(string(subuid)) {
 		if f := strings.Split(line, ":"); len(f) == 3 && (f[0] == me.Username || f[0] == me.Uid) {
-			first = f[1]
+			n, err := strconv.Atoi(f[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, fifth = f[1], strconv.Itoa(n+4)
 		}
 	}
 	return strings.NewReplacer(
 		trial.Tree(t, "busybox"), "/home/me/tree", dir, "/home/me",
 		":"+me.Uid+":", ":1001:", " "+me.Uid+" ", " 1001 ", ":"+first+":", ":100000:", " "+first+" ", " 100000 ",
+		fifth+" ", "100004 ", "="+me.Uid+" ", "=1001 ", "="+me.Uid+"\n", "=1001\n", "\r\n", "\n",
 		me.Username, "me")
 }
 
@@ -187,3 +195,18 @@ func TestReadme(t *testing.T) {
 		link(t, trial.Tree(t, "busybox"), filepath.Join(dir, ".cache/trees/busybox"))
 	})
 }
+
+// ownTree copies the busybox tree for what writes to it, and gives a source to mount.
+func ownTree(t *testing.T, dir string) {
+	t.Helper()
+	trial.Command{Path: "cp", Args: []string{"-a", trial.Tree(t, "busybox"), filepath.Join(dir, "tree")}}.Run(t).OK(t)
+	src := filepath.Join(dir, "src")
+	if err := os.Mkdir(src, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(src, "file"), []byte("hello\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestUsage(t *testing.T) { try(t, "docs/usage.md", func(dir string) { ownTree(t, dir) }) }
