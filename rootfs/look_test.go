@@ -343,8 +343,14 @@ func TestRemoveEmpty(t *testing.T) {
 	if plainUser() {
 		top := grow(t, "tree/d/")
 		shut(t, top+"/tree", 0o555)
-		if err := RemoveEmpty(top+"/tree", "/d", true); !errors.Is(err, unix.EACCES) {
-			t.Errorf("in a tree that cannot be written: %v", err)
+		if err := RemoveEmpty(top+"/tree", "/d", true); err != nil {
+			t.Errorf("in a directory of the caller's that may not be written: %v", err)
+		}
+		if st, err := os.Stat(top + "/tree"); err != nil || st.Mode().Perm() != 0o555 {
+			t.Errorf("its mode is %v afterwards, %v", st.Mode(), err)
+		}
+		if err := RemoveEmpty("/", "/usr/bin", true); !errors.Is(err, unix.EACCES) {
+			t.Errorf("in a directory of somebody else: %v", err)
 		}
 	}
 }

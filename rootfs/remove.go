@@ -4,12 +4,14 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
 // RemoveEmpty removes a directory, or a regular file of no bytes, at a path of a
 // tree. Anything else, and what others have removed or filled since, is left.
+// Errors are *fs.PathError.
 func RemoveEmpty(tree, path string, dir bool) error {
 	root, err := unix.Open(tree, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -31,8 +33,29 @@ func RemoveEmpty(tree, path string, dir bool) error {
 		}
 	}
 	err = unix.Unlinkat(parent, name, flags)
+	if errors.Is(err, unix.EACCES) {
+		err = unlinkInShut(parent, name, flags)
+	}
 	if err == nil || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOTDIR) {
 		return nil
 	}
 	return &fs.PathError{Op: "remove", Path: path, Err: err}
+}
+
+// unlinkInShut removes from a directory of the caller's that he may not write, but the container's root, who is the
+// same to the kernel, could. Its mode is the same afterwards.
+func unlinkInShut(parent int, name string, flags int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(parent, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) != unix.Geteuid() {
+		return unix.EACCES
+	}
+	path := "/proc/self/fd/" + strconv.Itoa(parent) // of an O_PATH fd, which fchmod(2) does not take
+	if err := unix.Chmod(path, st.Mode&0o7777|0o300); err != nil {
+		return err
+	}
+	defer func() { _ = unix.Chmod(path, st.Mode&0o7777) }()
+	return unix.Unlinkat(parent, name, flags)
 }

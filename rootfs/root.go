@@ -89,13 +89,20 @@ func MountPoint(t Target, dir bool) []plan.Entry {
 // Unmake returns the cleanup for mount points that were made in ROOTFS itself.
 func Unmake(tree string, made []plan.Entry) []plan.Step {
 	var steps []plan.Step
-	for _, e := range slices.Backward(made) {
+	seen := make(map[string]bool, len(made)) // several may want one directory
+	for _, e := range made {
+		step := plan.RemoveMountPoint{Rootfs: tree}
 		switch s := e.Step.(type) {
 		case plan.MakeDir:
-			steps = append(steps, plan.RemoveMountPoint{Rootfs: tree, Path: s.Path, Dir: true})
+			step.Path, step.Dir = s.Path, true
 		case plan.MakeFile:
-			steps = append(steps, plan.RemoveMountPoint{Rootfs: tree, Path: s.Path})
+			step.Path = s.Path
+		}
+		if step.Path != "" && !seen[step.Path] {
+			seen[step.Path] = true
+			steps = append(steps, step)
 		}
 	}
+	slices.Reverse(steps)
 	return steps
 }

@@ -2,6 +2,7 @@ package run
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -99,6 +100,25 @@ func TestMountPointsAreRemoved(t *testing.T) {
 	trial.Run(t, script([]string{"--rw", "-v", source + "/x:/made/file"}, tree, "touch /made/kept; echo y >/etc/kept")...).OK(t)
 	want(t, "what was put beside the mount points", read(t, tree+"/etc/kept"), "y\n")
 	want(t, "and among them", strings.Join(strings.Fields(inTree(t, tree+"/made")), " "), "kept")
+}
+
+// Root of the container may write where the caller may not, although the directory is his.
+func TestMountPointsAreRemovedFromShutDirectories(t *testing.T) {
+	begin(t)
+	tree := filepath.Join(t.TempDir(), "tree")
+	if err := os.Mkdir(tree, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	trial.Command{Path: "cp", Args: []string{filepath.Join(trial.Tree(t, "busybox"), "bin/busybox"), tree + "/sh"}}.Run(t).OK(t)
+	if err := os.Chmod(tree, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(tree, 0o755) })
+	before := names(t, tree)
+	r := trial.Run(t, "--net=none", "--rw", tree, "/sh", "-c", "echo in")
+	want(t, "output", r.OK(t), "in")
+	lacks(t, "stderr", r.Stderr, "remove the mount point")
+	want(t, "the tree afterwards", names(t, tree), before)
 }
 
 // One container's end must not take away the mount points of another one that runs in the
