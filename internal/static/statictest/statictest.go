@@ -34,7 +34,7 @@ func Machine(arch string) elf.Machine {
 func CheckImage(t *testing.T, image []byte, machine elf.Machine) {
 	t.Helper()
 	t.Logf("%d bytes, %d of them instructions", len(image), len(image)-static.Entry)
-	if len(image) > static.Max || len(image) < static.Entry+400 {
+	if len(image) > static.Max || len(image) < static.Entry+200 {
 		t.Fatalf("%d bytes: more than a page, or too little to be whole", len(image))
 	}
 	f, err := elf.NewFile(bytes.NewReader(image))
