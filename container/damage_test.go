@@ -201,7 +201,7 @@ func TestVanishedDirectory(t *testing.T) {
 
 func TestFullDisk(t *testing.T) {
 	_, dir := newStore(t)
-	c := launch(t, dir, "fill", nil)
+	c := launched(t, dir, "fill", nil)
 	c.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},

@@ -58,7 +58,7 @@ func (s *Store) open(c int, path, name string) (*Entry, error) {
 		e.Close() // it is being deleted: the state goes last
 		return nil, unix.ENOENT
 	}
-	e.removeMountPoints()
+	e.cleanUp()
 	return e, nil
 }
 

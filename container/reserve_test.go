@@ -37,8 +37,8 @@ func reserve(t *testing.T, s *Store, r Request) *Entry {
 	return e
 }
 
-// launch starts a launcher that waits for gate to be closed.
-func launch(t *testing.T, dir, what string, gate *os.File) *exec.Cmd {
+// launched starts a launcher that waits for gate to be closed.
+func launched(t *testing.T, dir, what string, gate *os.File) *exec.Cmd {
 	t.Helper()
 	c := exec.Command("/proc/self/exe")
 	c.Env = append(os.Environ(), "RLRUN_TEST_LAUNCHER="+what, "XDG_RUNTIME_DIR="+dir)
@@ -62,7 +62,7 @@ func race(t *testing.T, dir string, names []string) (said []string, launchers []
 	said = make([]string, len(names))
 	var group sync.WaitGroup
 	for i, name := range names {
-		c := launch(t, dir, "reserve "+name, gate)
+		c := launched(t, dir, "reserve "+name, gate)
 		out, err := c.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -170,7 +170,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := launch(t, dir, "churn db", gate)
+		c := launched(t, dir, "churn db", gate)
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,7 @@ import (
 // hold starts a process that waits, in new namespaces where flags says so.
 func hold(t *testing.T, flags uintptr) (*exec.Cmd, Ref) {
 	t.Helper()
-	c := launch(t, t.TempDir(), "hold", nil)
+	c := launched(t, t.TempDir(), "hold", nil)
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
 	if flags&unix.CLONE_NEWUSER != 0 {
 		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
@@ -223,7 +223,7 @@ func TestTrust(t *testing.T) {
 // Containers of a session are nested in its user namespace.
 func TestNested(t *testing.T) {
 	s, dir := newStore(t)
-	c := launch(t, dir, "nest", nil)
+	c := launched(t, dir, "nest", nil)
 	c.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},

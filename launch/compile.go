@@ -1,7 +1,6 @@
 package launch
 
 import (
-	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -93,9 +92,6 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 	}
 	c.cleanup()
 	c.Sets = c.sets
-	if err := c.detachable(); err != nil {
-		return nil, err
-	}
 	return &c.Start, c.strict()
 }
 
@@ -360,22 +356,7 @@ func (c *compiler) init() error {
 	return nil
 }
 
-// detachable: nobody is there at the end of a detached container to clean up. The mount points are for the next
-// command that looks at its state.
-func (c *compiler) detachable() error {
-	if !c.spec.Detach || len(c.Plan.Cleanup) == 0 {
-		return nil
-	}
-	if c.temporaryLayers() {
-		return &Hinted{
-			Err:  fmt.Errorf("detach: on this machine writes go to %s, which nobody would remove", c.host.Layers),
-			Hint: "give --keep DIR, or --copy, or --read-only",
-		}
-	}
-	return nil
-}
-
-// cleanup is what the parent does after the end.
+// cleanup is what the parent does after the end, or, of a detached container, its heir.
 func (c *compiler) cleanup() {
 	if c.Form == rootfs.FormBind {
 		c.Plan.Cleanup = append(c.Plan.Cleanup, rootfs.Unmake(c.host.Rootfs.Path, c.made)...)

@@ -33,6 +33,10 @@ func (c *compiler) layers() error {
 	if l := c.layersOnDisk(); l.Dir != "" {
 		p := plan.PrepareLayers{Dir: l.Dir, Mode: c.host.Rootfs.Mode}
 		why := "tmpfs takes no user xattrs before Linux 6.6: a directory there cannot be made opaque"
+		if !l.Keep && c.spec.Size != 0 {
+			return hinted(fmt.Errorf("--size %d: before Linux 6.6 writes to the root go to disk, %s, where nothing limits them", c.spec.Size, l.Dir),
+				"with --copy they go to a tmpfs, which --size limits")
+		}
 		if !l.Keep {
 			c.fallBackf("an overlay in memory does not work here: writes to the root go to %s until the end", l.Dir)
 		}

@@ -154,7 +154,7 @@ func launched(t *testing.T, s Spec, change func(*Host)) (code int) {
 	}
 	defer unix.Close(signals[0])
 	defer unix.Close(signals[1])
-	c, err := Launch(&s, &h, nil, plan.Options{}, func(string) {})
+	c, err := Launch(&s, &h, nil, plan.Options{}, func(string) {}, func(*Start) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

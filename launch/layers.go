@@ -126,9 +126,10 @@ func (c *Container) removeMountPoint(s plan.RemoveMountPoint) error {
 // RemoveVerb is the name under which the launcher's binary removes a tree.
 const RemoveVerb = "rl-run-remove"
 
-// removeLayers deletes a directory of layers in a user namespace with the
-// container's map: its files may belong to any id of it.
-func removeLayers(s plan.RemoveLayers, path string) error {
+// RemoveLayers deletes a directory of layers in a user namespace with the
+// container's map: its files may belong to any id of it. It is no error if it is gone. path is where the helpers that write
+// maps are looked for.
+func RemoveLayers(s plan.RemoveLayers, path string) error {
 	if _, err := os.Lstat(s.Dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

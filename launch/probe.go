@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -121,7 +122,8 @@ func layersDir(keep string) string {
 	if base == "" {
 		base = "/var/tmp"
 	}
-	return fmt.Sprintf("%s/rl-run-%d-%d", base, os.Geteuid(), os.Getpid())
+	// A detached container has it for longer than the process has its id.
+	return fmt.Sprintf("%s/rl-run-%d-%d-%s", base, os.Geteuid(), os.Getpid(), strconv.FormatInt(time.Now().UnixNano(), 36))
 }
 
 func kernel() (v [2]int, err error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,8 +44,10 @@ type Container struct {
 // fails in a way that only trying could tell, the child is torn down and the
 // start compiled again without that fact, at most once for each.
 //
+// The caller gets to see each start that is compiled before anything is done for it.
+//
 // The calling goroutine stays locked to its thread (plan.Child.Start). Errors of steps are *plan.StepError.
-func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func(string)) (*Container, error) {
+func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func(string), before func(*Start) error) (*Container, error) {
 	image, err := pid1.MemFD()
 	if err != nil {
 		return nil, err
@@ -81,6 +84,9 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 			}
 		}
 		noted = start.Notes
+		if err := before(start); err != nil {
+			return nil, err
+		}
 		o.OldClone = !h.Facts.Clone3
 		c := &Container{Start: start, connection: noConnection(), sessionDir: h.SessionDir, note: note, spec: s, opts: o, path: h.Path, image: image}
 		err = c.run()
@@ -178,7 +184,11 @@ func (c *Container) prepare() (err error) {
 	if err := c.openConnection(); err != nil {
 		return err
 	}
-	c.opts.Keep.Locks = c.lock
+	locks := c.lock
+	if len(c.Plan.Cleanup) > 0 { // after the keeper's end; who waits for that holds none else
+		locks = slices.Concat(locks, c.opts.Keep.Locks)
+	}
+	c.opts.Keep.Locks = locks
 	c.opts.Processors = entry.Processors()
 	c.Child, err = plan.Prepare(c.Plan, c.opts)
 	return err
@@ -236,7 +246,7 @@ func (c *Container) parentStep(s plan.Step) error {
 		}
 		return err
 	case plan.RemoveLayers:
-		return removeLayers(s, c.path)
+		return RemoveLayers(s, c.path)
 	}
 	return fmt.Errorf("BUG: %s is no step of the parent", s.Kind())
 }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/entry"
+	"github.com/rl-run/rl-run/internal/heir"
 	"github.com/rl-run/rl-run/internal/pid1"
 	"github.com/rl-run/rl-run/internal/sigpipe"
 )
@@ -23,12 +24,20 @@ import (
 // calling thread is the one that started init, as the exec ends all others.
 //
 // At the end the stand-in removes the files that are named from the directory,
-// as pid1.StandIn has it.
-func (c *Container) StandIn(signals, dir int, remove []string) {
+// as pid1.StandIn has it, and ends the heir.
+func (c *Container) StandIn(signals, dir int, remove []string, h *heir.Heir) {
 	if c.Terminal || len(c.Plan.Cleanup) > 0 || len(c.lock) > 0 || c.Group.Way != "" {
 		return
 	}
 	s := pid1.StandIn{PID: c.Child.PID, Pipe: signals, Signals: sigpipe.Caught(), Dir: dir, Remove: remove}
+	keep := []int{signals}
+	if len(remove) > 0 {
+		keep = append(keep, dir)
+	}
+	if h != nil {
+		s.Heir = h.PID
+		keep = append(keep, h.Will)
+	}
 	argv, err := syscall.SlicePtrFromStrings(os.Args) //nolint:forbidigo // package unix has no such function
 	if err != nil {
 		return
@@ -41,11 +50,8 @@ func (c *Container) StandIn(signals, dir int, remove []string) {
 	if err != nil {
 		return
 	}
-	if _, err := unix.FcntlInt(uintptr(signals), unix.F_SETFD, 0); err != nil {
-		return
-	}
-	if len(remove) > 0 {
-		if _, err := unix.FcntlInt(uintptr(dir), unix.F_SETFD, 0); err != nil {
+	for _, fd := range keep {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
 			return
 		}
 	}

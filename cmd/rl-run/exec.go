@@ -113,7 +113,7 @@ func execute(args []string) int {
 	if f.spec.Detach {
 		return 0
 	}
-	running.StandIn(signals, -1, nil)
+	running.StandIn(signals, -1, nil, nil)
 	code, err := running.Supervise(signals)
 	if err != nil {
 		return fail(err)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/rl-run/rl-run/container"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/plan"
 )
@@ -36,6 +37,8 @@ func main() {
 		os.Exit(copyTree(os.Args[1:]))
 	case launch.RemoveVerb:
 		os.Exit(removeTree(os.Args[1:]))
+	case container.HeirVerb:
+		os.Exit(inherit(os.Args[1:]))
 	case "rl-unshare":
 		os.Exit(unshare(os.Args[1:]))
 	case "rl-exec":

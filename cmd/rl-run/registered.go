@@ -1,41 +1,14 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/container"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
 )
-
-// reserve takes a name for the container that is about to start. Where there is
-// no place for its state, a container in the foreground goes on without.
-func reserve(f *flags, host *launch.Host, note func(string)) (*container.Entry, error) {
-	s := &f.spec
-	e, err := containers().Reserve(container.Request{
-		Name: s.Name, Base: filepath.Base(host.Rootfs.Path), Detached: s.Detach, Rootfs: host.Rootfs.Path, Command: s.Command,
-	})
-	var used *container.InUseError
-	var name *container.NameError
-	switch {
-	case err == nil:
-		return e, nil
-	case s.Detach, errors.As(err, &used), errors.As(err, &name):
-		return nil, err
-	case s.Strict:
-		return nil, fmt.Errorf("--strict: the container is not listed: %w", err)
-	}
-	note("the container is not listed: " + err.Error())
-	return nil, nil
-}
 
 // register writes down what the container is and that it runs.
 func register(e *container.Entry, f *flags, host *launch.Host, c *launch.Container) error {
@@ -53,9 +26,6 @@ func register(e *container.Entry, f *flags, host *launch.Host, c *launch.Contain
 		if err := e.WriteFilter(filter); err != nil {
 			return err
 		}
-	}
-	if err := e.WriteMountPoints(c.Plan.Cleanup); err != nil {
-		return err
 	}
 	if err := e.WriteConfig(config(e.Name, f, host, c)); err != nil {
 		return err
@@ -181,102 +151,4 @@ func mountsOf(list []mountspec.Mount) []container.Mount {
 		mounts = append(mounts, shown)
 	}
 	return mounts
-}
-
-// detached starts a container that rl-run leaves behind, and prints its name.
-func detached(f *flags, host *launch.Host, start func(plan.Keep) (*launch.Container, error)) int {
-	e, err := reserve(f, host, nil)
-	if err != nil {
-		return fail(err)
-	}
-	defer e.Close()
-	code := detach(e, f, host, start)
-	if code != 0 {
-		if err := e.Remove(); err != nil {
-			fail(err)
-		}
-	}
-	return code
-}
-
-func detach(e *container.Entry, f *flags, host *launch.Host, start func(plan.Keep) (*launch.Container, error)) int {
-	exit, err := e.ExitFile()
-	if err != nil {
-		return fail(err)
-	}
-	defer unix.Close(exit)
-	c, err := start(plan.Keep{Dir: e.DirFD(), Exit: exit})
-	if err != nil {
-		return fail(err)
-	}
-	if err := register(e, f, host, c); err != nil {
-		c.Abort()
-		return fail(err)
-	}
-	if err := c.Detach(); err != nil {
-		c.Abort()
-		return fail(err)
-	}
-	return say(e.Name + "\n")
-}
-
-// unlisted is for how long a container without a name is not listed: to write
-// down what has ended before anybody can ask for it would cost every start.
-const unlisted = 50 * time.Millisecond
-
-// attended starts a container in the foreground, and returns with its end.
-func attended(f *flags, host *launch.Host, start func() (*launch.Container, error), signals int, note func(string)) int {
-	var e *container.Entry
-	if f.spec.Name != "" || f.covered || f.spec.Strict { // later it would be too late to refuse
-		var err error
-		if e, err = reserve(f, host, note); err != nil {
-			return fail(err)
-		}
-	}
-	code := attend(e, f, host, start, signals, note)
-	if e != nil {
-		if err := e.Remove(); err != nil {
-			note(err.Error())
-		}
-	}
-	return code
-}
-
-func attend(e *container.Entry, f *flags, host *launch.Host, start func() (*launch.Container, error), signals int, note func(string)) int {
-	c, err := start()
-	if err != nil {
-		return fail(err)
-	}
-	if f.timing {
-		c.WriteTimes(os.Stderr)
-	}
-	late := e == nil
-	if late && !c.Within(unlisted) {
-		if e, err = reserve(f, host, note); err != nil {
-			note("the container is not listed: " + err.Error())
-		}
-	}
-	dir, files := -1, []string(nil)
-	if e != nil {
-		if err := register(e, f, host, c); err != nil {
-			note("the container cannot be entered: " + err.Error())
-		}
-		dir, files = e.DirFD(), e.Remains()
-	}
-	if e != nil {
-		c.StandIn(signals, dir, files)
-	}
-	code, err := c.Supervise(signals)
-	if c.OOM != "" {
-		complain(fmt.Sprintf("run %s: %s", execOf(&c.Plan).Argv[0], c.OOM))
-	}
-	if e != nil && late {
-		if err := e.Remove(); err != nil {
-			note(err.Error())
-		}
-	}
-	if err != nil {
-		return fail(err)
-	}
-	return code
 }

@@ -54,8 +54,8 @@ func run(args []string) int {
 		}
 		return 0
 	}
-	start := func(k plan.Keep) (*launch.Container, error) {
-		return launch.Launch(&f.spec, &host, filter, plan.Options{Verbose: f.verbose, Timing: f.timing, Keep: k}, note)
+	start := func(k plan.Keep, before func(*launch.Start) error) (*launch.Container, error) {
+		return launch.Launch(&f.spec, &host, filter, plan.Options{Verbose: f.verbose, Timing: f.timing, Keep: k}, note, before)
 	}
 	if f.spec.Detach {
 		return detached(f, &host, start)
@@ -64,7 +64,7 @@ func run(args []string) int {
 	if err != nil {
 		return fail(err)
 	}
-	return attended(f, &host, func() (*launch.Container, error) { return start(plan.Keep{}) }, signals, note)
+	return attended(f, &host, start, signals, note)
 }
 
 func explained(f *flags, start *launch.Start) error {

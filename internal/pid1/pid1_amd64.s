@@ -61,6 +61,7 @@
 #define all 0(BX) // signal set of all signals
 #define scratch 8(BX) // pid, name, wait status; in sweep the offset in the list of children
 #define zeros 16(BX) // struct sigaction, 32 bytes
+#define heir 16(BX) // of the stand-in, the pid of the heir or 0
 #define buffer 64(BX)
 #define BUFSIZE 1024
 #define FRAME 1104 // with a byte after the buffer for the sentinel
@@ -355,7 +356,10 @@ standIn:
 	MOVQ 16(R14), SI
 	DECIMAL(setDigit, setDone)
 	MOVQ DI, all
-	ADDQ $24, R14
+	MOVQ 24(R14), SI
+	DECIMAL(heirDigit, heirDone)
+	MOVQ DI, heir
+	ADDQ $32, R14
 
 	// "rl-run\0"
 	MOVQ $0x006e75722d6c72, AX
@@ -430,14 +434,14 @@ over:
 left:
 	MOVQ (R14), SI
 	TESTQ SI, SI
-	JEQ exit
+	JEQ tidy
 	DECIMAL(dirDigit, dirDone)
 	MOVQ DI, R13
 remove:
 	ADDQ $8, R14
 	MOVQ (R14), SI
 	TESTQ SI, SI
-	JEQ exit
+	JEQ tidy
 	XORL DX, DX
 	CMPB (SI), $'.'
 	JNE unlink
@@ -446,6 +450,20 @@ unlink:
 	MOVL R13, DI
 	SYSCALL1(SYS_unlinkat)
 	JMP remove
+
+	// Nothing is left to do for the heir.
+tidy:
+	MOVQ heir, DI
+	TESTQ DI, DI
+	JEQ exit
+	MOVL $SIGKILL, SI
+	SYSCALL1(SYS_kill)
+	MOVQ heir, DI
+	XORL SI, SI
+	MOVL $WALL, DX
+	XORL R10, R10
+	SYSCALL1(SYS_wait4)
+	JMP exit
 
 	// "rl-init ends now"
 	QUAD $0x2074696e692d6c72

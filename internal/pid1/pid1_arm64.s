@@ -64,6 +64,7 @@
 #define all 0 // signal set of all signals
 #define scratch 8 // pid, name, wait status
 #define zeros 16 // struct sigaction, 32 bytes
+#define heir 16 // of the stand-in, the pid of the heir or 0
 #define buffer 64
 #define BUFSIZE 1024
 #define FRAME 1104 // with a byte after the buffer for the sentinel
@@ -351,7 +352,10 @@ standIn:
 	MOVD 16(R22), R1
 	DECIMAL(setDigit, setDone)
 	MOVD R0, all(R19)
-	ADD $24, R22
+	MOVD 24(R22), R1
+	DECIMAL(heirDigit, heirDone)
+	MOVD R0, heir(R19)
+	ADD $32, R22
 
 	// "rl-run\0"
 	MOVZ $0x6c72, R0
@@ -424,13 +428,13 @@ over:
 	ADD $128, R1, R23
 left:
 	MOVD (R22), R1
-	CBZ R1, exit
+	CBZ R1, tidy
 	DECIMAL(dirDigit, dirDone)
 	MOVD R0, R21
 remove:
 	ADD $8, R22
 	MOVD (R22), R1
-	CBZ R1, exit
+	CBZ R1, tidy
 	MOVD ZR, R2
 	MOVBU (R1), R0
 	CMP $'.', R0
@@ -440,6 +444,19 @@ unlink:
 	MOVD R21, R0
 	SYSCALL1(SYS_unlinkat)
 	B remove
+
+	// Nothing is left to do for the heir.
+tidy:
+	MOVD heir(R19), R0
+	CBZ R0, exit
+	MOVD $SIGKILL, R1
+	SYSCALL1(SYS_kill)
+	MOVD heir(R19), R0
+	MOVD ZR, R1
+	MOVD $WALL, R2
+	MOVD ZR, R3
+	SYSCALL1(SYS_wait4)
+	B exit
 
 	// "rl-init ends now"
 	WORD $0x692d6c72

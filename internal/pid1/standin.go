@@ -13,6 +13,7 @@ type StandIn struct {
 	PID     int    // of init, a child not yet waited for
 	Pipe    int    // inherited, non-blocking: numbers of signals that were caught before, of 4 bytes each
 	Signals uint64 // those that it forwards, bit N-1 for signal N; a SIGTSTP stops the stand-in instead
+	Heir    int    // pid of a child that it kills when it has removed what is to be removed; 0 for none
 	// At the end the files Remove are removed from the inherited directory Dir, in this order. A name that begins with a
 	// point is an empty directory's.
 	Dir    int
@@ -22,7 +23,7 @@ type StandIn struct {
 // Env returns the environment that makes it a stand-in.
 func (s *StandIn) Env() []string {
 	const child = 1 << (17 - 1) // SIGCHLD, which ends each wait
-	env := []string{strconv.Itoa(s.PID), strconv.Itoa(s.Pipe), strconv.FormatUint(s.Signals|child, 10)}
+	env := []string{strconv.Itoa(s.PID), strconv.Itoa(s.Pipe), strconv.FormatUint(s.Signals|child, 10), strconv.Itoa(s.Heir)}
 	if len(s.Remove) == 0 {
 		return env
 	}

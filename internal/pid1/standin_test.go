@@ -4,6 +4,7 @@ package pid1
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,14 @@ func becomeStandIn(args []string) {
 	fd, err := MemFD()
 	check(err)
 	s := StandIn{PID: p.Pid, Pipe: pipe[0], Signals: signals, Dir: dir, Remove: strings.Fields(args[1])}
+	if os.Getenv("RLRUN_HEIR") != "" {
+		path, err := exec.LookPath("sleep")
+		check(err)
+		h, err := os.StartProcess(path, []string{"sleep", "1000"}, &os.ProcAttr{})
+		check(err)
+		s.Heir = h.Pid
+		check(os.WriteFile(os.Getenv("RLRUN_HEIR"), []byte(strconv.Itoa(h.Pid)), 0o600))
+	}
 	check(execveat(fd, []string{"a launcher", "with", "arguments"}, s.Env()))
 }
 
@@ -157,5 +166,24 @@ func TestStandInRemoves(t *testing.T) {
 func TestStandInWithoutChild(t *testing.T) {
 	if got := exitCode(t, standIn{dir: "/", signals: "0", caught: ""}.start(t, "true")); got != 0 {
 		t.Errorf("exit status %d, want 0", got)
+	}
+}
+
+// The heir ends, and is no zombie, when nothing is left for it; with and without anything to remove.
+func TestStandInEndsHeir(t *testing.T) {
+	for _, remove := range []string{"", "missing"} {
+		file := filepath.Join(t.TempDir(), "pid")
+		t.Setenv("RLRUN_HEIR", file)
+		if got := exitCode(t, standIn{remove: remove}.start(t, "sh", "-c", "until test -s "+file+"; do sleep 0.01; done; kill -0 $(cat "+file+") && exit 3")); got != 3 {
+			t.Errorf("exit status %d, want 3", got)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid, _ := strconv.Atoi(string(text))
+		if err := unix.Kill(pid, 0); !errors.Is(err, unix.ESRCH) {
+			t.Errorf("process %d is there: %v", pid, err)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rl-run/rl-run/container"
 	"github.com/rl-run/rl-run/internal/leak"
 	"github.com/rl-run/rl-run/internal/trial"
 )
@@ -75,7 +76,7 @@ func (d disturbance) String() string { return fmt.Sprintf("%s %s %d", d.call, d.
 func (d disturbance) run(t *testing.T, w way) (r trial.Result, hits []string) {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "log")
-	args := []string{"-o", log, "-e", "trace=" + d.call, "-e", fmt.Sprintf("inject=%s:%s:when=%d", d.call, d.how, d.n)}
+	args := []string{"-o", log, "-e", "trace=execve," + d.call, "-e", fmt.Sprintf("inject=%s:%s:when=%d", d.call, d.how, d.n)}
 	if w.followed {
 		args = append(args, "-f")
 	}
@@ -86,12 +87,23 @@ func (d disturbance) run(t *testing.T, w way) (r trial.Result, hits []string) {
 		t.Fatal(err)
 	}
 	_ = os.Remove(log)
-	for line := range strings.Lines(string(text)) {
-		if strings.Contains(line, "INJECTED") || strings.Contains(line, "killed by SIGKILL") {
+	return r, told(string(text))
+}
+
+// told are the lines of strace's that tell of calls that failed and processes that were killed: but for heirs, which are killed
+// when there is nothing left to do for them.
+func told(log string) (hits []string) {
+	heirs := map[string]bool{}
+	for line := range strings.Lines(log) {
+		pid, _, _ := strings.Cut(line, " ")
+		switch {
+		case strings.Contains(line, `["`+container.HeirVerb+`"`):
+			heirs[pid] = true
+		case strings.Contains(line, "INJECTED"), strings.Contains(line, "killed by SIGKILL") && !heirs[pid]:
 			hits = append(hits, line)
 		}
 	}
-	return r, hits
+	return hits
 }
 
 // each disturbs one start after the other, at the first call of each kind, the second, … until there are no more. look is
@@ -131,14 +143,33 @@ func states(t *testing.T) string {
 	return trial.Command{Path: trial.Bin(t, "rl-ps"), Args: []string{"-a", "-q"}}.Run(t).OK(t)
 }
 
-// Whichever process of a start is killed, at whichever of its calls: nothing is left but what rl-ps tidies up, and the next start
-// with the name works.
+// unlisted waits until nothing is written down of any container, without a command that would tidy up.
+func unlisted(t *testing.T, d disturbance) {
+	t.Helper()
+	dir := os.Getenv("XDG_RUNTIME_DIR") + "/rl-run"
+	for end := time.Now().Add(leak.Patience); ; time.Sleep(5 * time.Millisecond) {
+		files, err := filepath.Glob(dir + "/*/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(files) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Errorf("behind %s there is %q", d, files)
+			return
+		}
+	}
+}
+
+// Whichever process of a start is killed, at whichever of its calls: nothing is left, and the next start with the name works.
 func TestKilled(t *testing.T) {
 	trial.NeedUser(t)
 	for _, w := range []way{single, mapped} {
 		t.Run(w.name, func(t *testing.T) {
 			leak.Watch(t)
 			each(t, "signal=KILL", w, func(t *testing.T, d disturbance, _ trial.Result, _ []string) {
+				unlisted(t, d)
 				if r := trial.Run(t, w.args(t)...); r.Code != 0 || r.Stderr != "" {
 					t.Errorf("behind %s: the next start ended with %d: %s", d, r.Code, r.Stderr)
 				}

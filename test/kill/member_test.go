@@ -29,9 +29,9 @@ func isInit(_ leak.Proc, _ int, ids []string) bool { return len(ids) > 1 && ids[
 var membersKilled = []member{
 	{"init", false, script, isInit},
 	{"init of a detached container", true, script, isInit},
-	// It is the launcher's child, and init's parent: also before it has executed its program.
+	// It is the launcher's child, and init's parent: also before it has executed its program. So is the heir, which is there before.
 	{"keeper that writes the log", true, "while echo line; do :; done", func(p leak.Proc, launcher int, ids []string) bool {
-		return len(ids) == 1 && (p.Comm == "rl-keeper" || p.Parent == launcher && p.Comm == "rl-run")
+		return len(ids) == 1 && (p.Comm == "rl-keeper" || p.Parent == launcher && p.Comm == "rl-run" && behindHeir(p, launcher))
 	}},
 }
 
@@ -78,6 +78,14 @@ func TestKilledMemberEndsContainer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// behindHeir reports whether a child of a launcher is a later one than the heir, for whose exec the launcher waits.
+func behindHeir(p leak.Proc, launcher int) bool {
+	all, _ := leak.Descendants(launcher)
+	return slices.ContainsFunc(all, func(other leak.Proc) bool {
+		return other.PID != p.PID && other.Parent == launcher && other.Comm != "rl-run"
+	})
 }
 
 // below are the processes that the tests have started.

@@ -3,6 +3,7 @@ package life
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,8 @@ func TestForegroundIsRemoved(t *testing.T) {
 	}
 }
 
-// The launcher is killed: the container ends, and the next start with its name works at once.
+// The launcher is killed: the container ends, the next start with its name works at once, and no command is needed for the
+// state to vanish.
 func TestForegroundLauncherIsKilled(t *testing.T) {
 	leak.Watch(t)
 	for range 5 {
@@ -89,10 +91,37 @@ func TestForegroundLauncherIsKilled(t *testing.T) {
 		r.Signal(unix.SIGKILL)
 		r.Wait()
 	}
-	for end := time.Now().Add(2 * time.Second); rl(t, "rl-ps", "-a", "-q").OK(t) != ""; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it is listed still")
-		}
+	gone(t, os.Getenv("XDG_RUNTIME_DIR"), "rl-run")
+	r := front(t, stubborn) // which gets a name only behind its start
+	listedSoon(t)
+	r.Signal(unix.SIGKILL)
+	r.Wait()
+	gone(t, os.Getenv("XDG_RUNTIME_DIR"), "rl-run")
+}
+
+// Without its heir a container goes on, and its launcher removes what is to be removed.
+func TestHeirIsKilled(t *testing.T) {
+	leak.Watch(t)
+	r := front(t, patient, "--name", "fg")
+	listedSoon(t)
+	all, err := leak.Descendants(r.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(all, func(p leak.Proc) bool { return p.Comm == "rl-heir" && p.Parent == r.Pid })
+	if i < 0 {
+		t.Fatalf("no heir: %v", all)
+	}
+	if err := unix.Kill(all[i].PID, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	rl(t, "rl-exec", "fg", "true").OK(t)
+	rl(t, "rl-stop", "fg").OK(t)
+	if got := r.Wait(); got.Code != 7 {
+		t.Errorf("exit code %d: %s", got.Code, got.Stderr)
+	}
+	if present(os.Getenv("XDG_RUNTIME_DIR"), "rl-run") {
+		t.Error("the state is there still")
 	}
 }
 

@@ -28,8 +28,18 @@ func present(tree, path string) bool {
 	return err == nil
 }
 
-// What --rw makes in ROOTFS to mount on is taken away by the command that first sees the end, once only, and not
-// where somebody has put something into it.
+// gone waits until something is away.
+func gone(t *testing.T, tree, path string) {
+	t.Helper()
+	for end := time.Now().Add(leak.Slow(leak.Patience)); present(tree, path); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s is there still", path)
+		}
+	}
+}
+
+// What --rw makes in ROOTFS to mount on is taken away at the end, once only, and not where somebody has put something into it. No
+// command is needed for that.
 func TestMountPoints(t *testing.T) {
 	leak.Watch(t)
 	tree, source := bare(t), t.TempDir()
@@ -37,7 +47,7 @@ func TestMountPoints(t *testing.T) {
 		return trial.Command{Args: append(append([]string{"--net=none", "--rw", "--name", "points", "-v", source + ":/made/dir"}, options...),
 			tree, "sh", "-c", script)}.Start(t)
 	}
-	run("sleep 1000", "-d").Wait().OK(t)
+	run("until test -e /end; do sleep 0.1; done; rm /end", "-d").Wait().OK(t)
 	if !present(tree, "sys") || !present(tree, "made/dir") {
 		t.Error("there are no mount points while it runs")
 	}
@@ -45,11 +55,11 @@ func TestMountPoints(t *testing.T) {
 	if !present(tree, "sys") {
 		t.Error("a mount point is gone while it runs")
 	}
-	rl(t, "rl-stop", "points").OK(t)
-	rl(t, "rl-ps", "-a").OK(t)
-	if present(tree, "sys") || present(tree, "made") {
-		t.Error("the mount points are there behind the end")
+	if err := os.WriteFile(tree+"/end", nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
+	gone(t, tree, "sys")
+	gone(t, tree, "made")
 	if err := os.Mkdir(tree+"/made", 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -58,24 +68,25 @@ func TestMountPoints(t *testing.T) {
 		t.Error("what the user has made later is gone")
 	}
 
-	run("touch /made/kept", "-d").Wait().OK(t)
-	rl(t, "rl-wait", "points").OK(t)
-	rl(t, "rl-rm", "points").OK(t)
+	// A command that sees the end waits for it.
+	run("touch /made/kept; sleep 1000", "-d").Wait().OK(t)
+	for end := time.Now().Add(leak.Slow(leak.Patience)); !present(tree, "made/kept") && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	}
+	rl(t, "rl-stop", "-t", "0", "points").OK(t)
 	if present(tree, "sys") || present(tree, "made/dir") || !present(tree, "made/kept") {
 		t.Error("it left a mount point, or took what is the user's")
 	}
+	rl(t, "rl-rm", "points").OK(t)
 
-	// A killed launcher's are taken away with what else it has left.
-	fg := run("echo ready; sleep 1000")
-	fg.Stdout("ready\n")
-	listedSoon(t)
-	time.Sleep(50 * time.Millisecond)
-	fg.Signal(unix.SIGKILL)
-	fg.Wait()
-	for end := time.Now().Add(leak.Patience); present(tree, "sys"); time.Sleep(10 * time.Millisecond) {
-		if rl(t, "rl-ps", "-a").OK(t); time.Now().After(end) {
-			t.Fatal("a killed launcher's mount points are there still")
-		}
+	// A killed launcher's are taken away with its state, before and behind the moment at which the container is written down.
+	for _, wait := range []time.Duration{0, 200 * time.Millisecond} {
+		fg := run("echo ready; sleep 1000")
+		fg.Stdout("ready\n")
+		time.Sleep(wait)
+		fg.Signal(unix.SIGKILL)
+		fg.Wait()
+		gone(t, tree, "sys")
+		gone(t, os.Getenv("XDG_RUNTIME_DIR"), "rl-run")
 	}
 }
 
