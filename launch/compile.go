@@ -136,9 +136,7 @@ func (c *compiler) chooseBase() {
 }
 
 func (c *compiler) startInit() error {
-	if !c.host.Facts.Clone3 {
-		c.fallBack("clone3(2) is refused here: processes are made by clone(2)")
-	}
+	c.otherStart()
 	flags := uint64(unix.CLONE_NEWUSER)
 	if c.joins() {
 		flags = 0

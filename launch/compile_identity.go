@@ -45,6 +45,7 @@ func (c *compiler) identity() (err error) {
 	}
 	if c.IDs.GroupsStay {
 		c.User.Groups = nil
+		c.keptGroups()
 	}
 	c.Env = c.environment()
 	return nil
@@ -118,7 +119,7 @@ func (c *compiler) environment() []string {
 	}
 	name := c.spec.Hostname
 	if c.own(unix.CLONE_NEWUTS) {
-		name = hostname(c.spec, c.host.Rootfs.Path)
+		name = c.name()
 	}
 	if name != "" {
 		env.set("HOSTNAME=" + name)

@@ -182,8 +182,9 @@ func (c *compiler) propagation() string {
 
 func (c *compiler) root() error {
 	if c.own(unix.CLONE_NEWUTS) {
-		c.Hostname = hostname(c.spec, c.host.Rootfs.Path)
-		c.inInit(plan.SetHostname{Name: c.Hostname}, "")
+		if err := c.setName(); err != nil {
+			return err
+		}
 	}
 	c.inInit(plan.Propagate{Type: c.propagation()}, "nothing of what follows shows on the host")
 	t := c.host.Rootfs
@@ -266,7 +267,7 @@ func (c *compiler) sys() error {
 	case c.spec.Net == NetHost:
 		c.add(rootfs.HostSys(h.Sources["/sys"], "it shows the shared net namespace"))
 	case !h.Facts.OwnSys:
-		c.fallBack("a part of the outer /sys is masked: the container gets that one, read-only")
+		c.fallBack("a part of the outer /sys is masked, or it is no sysfs: the container gets that one, read-only")
 		c.add(rootfs.HostSys(h.Sources["/sys"], "the outer /sys is masked in part"))
 	default:
 		c.add(rootfs.Sys())

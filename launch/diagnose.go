@@ -16,6 +16,9 @@ import (
 
 // Diagnose says what a machine lacks, and how to mend it. It is a pure function.
 func Diagnose(m *Machine) []Finding {
+	if m.NoProc {
+		return []Finding{m.kernelFinding(), {"/proc", Unusable, "none is mounted: neither the caller's ids nor anything else can be read", noProcHint}}
+	}
 	return slices.Concat(
 		[]Finding{m.kernelFinding(), m.namespaceFinding()},
 		m.idFindings(),
@@ -57,6 +60,11 @@ func (m *Machine) namespaceFinding() Finding {
 		f.Mend = Hint(m.Single)
 	}
 	switch {
+	case m.Chroot && m.Leavable:
+		return Finding{f.Part, Usable, "this is a chroot, which the caller may leave: rl-run makes its root that of a mount namespace first", ""}
+	case m.Chroot:
+		f.Text += "; in a chroot the kernel makes no user namespace"
+		f.Mend = chrootHint
 	case m.Sysctls[sysctlClone] == "0":
 		f.Text += "; " + sysctlClone + " is 0"
 		f.Mend = "sudo sysctl -w " + sysctlClone + "=1"
@@ -71,10 +79,15 @@ func (m *Machine) namespaceFinding() Finding {
 		f.Text += "; a seccomp filter of what runs this is in force"
 		f.Mend = "start the outer container with --nest (rl-run) or --security-opt seccomp=unconfined (podman, docker)"
 	case errors.Is(m.Single, unix.EPERM):
-		f.Mend = "user namespaces are not allowed here: ask whoever runs this machine"
+		f.Text += "; a security module forbids them, or this is a chroot"
+		f.Mend = chrootHint
 	}
 	return f
 }
+
+// chrootHint: bwrap needs no privilege, and what the other line needs root of a chroot has.
+const chrootHint = "instead of chroot DIR COMMAND: bwrap --bind DIR / --dev-bind /dev /dev --proc /proc COMMAND, or as root: " +
+	"unshare --mount sh -c 'mount --rbind DIR DIR; cd DIR; pivot_root . .; umount -l .; exec COMMAND'"
 
 // idFindings are about subordinate ids, and what maps them.
 func (m *Machine) idFindings() []Finding {

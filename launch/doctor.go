@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,8 +41,11 @@ type Machine struct {
 	Caller     userns.Caller
 	Sysctls    map[string]string // by name, without those that the kernel lacks
 	Filtered   bool              // a seccomp filter is in force
+	Chroot     bool              // which a user namespace cannot be made in
+	Leavable   bool              // the chroot, by the caller
 	Single     error             // of a user namespace with the caller's own id
 	Mapped     error             // of one with all of the caller's ids; nil where there is one alone
+	NoProc     bool              // is mounted, and nothing more is known
 	ProcMasks  []string          // what is mounted over parts of /proc
 	Overlay    bool
 	Usermode   usermode.Host
@@ -65,8 +69,11 @@ const (
 func ProbeMachine(runtimeDir error, getenv func(string) string) (m Machine, err error) {
 	path := getenv("PATH")
 	m = Machine{Runtime: runtimeDir, Sysctls: make(map[string]string), Limits: make(map[string]error)}
-	if m.Kernel, err = kernel(); err != nil {
+	if m.Kernel, _, err = kernel(); err != nil {
 		return m, err
+	}
+	if m.NoProc = unix.Access("/proc/self/uid_map", unix.F_OK) != nil; m.NoProc {
+		return m, nil
 	}
 	if m.Caller, err = userns.Probe(userns.ModeAuto, path); err != nil {
 		return m, err
@@ -74,6 +81,7 @@ func ProbeMachine(runtimeDir error, getenv func(string) string) (m Machine, err 
 	m.Executable, _ = os.Executable()
 	m.lookNamespaces()
 	m.Single = tryUserNamespace(userns.ModeSingle, m.Caller)
+	m.Chroot, m.Leavable = lookChroot(m.Single)
 	if ids, err := userns.Compile(userns.Request{}, m.Caller); err == nil && ids.How.Way != userns.WaySelf && m.Single == nil {
 		m.Mapped = tryUserNamespace(userns.ModeAuto, m.Caller)
 	}
@@ -113,7 +121,15 @@ func refusal(err error) *Machine {
 	m := &Machine{Sysctls: make(map[string]string), Single: err}
 	m.Executable, _ = os.Executable()
 	m.lookNamespaces()
+	m.Chroot, m.Leavable = lookChroot(err)
 	return m
+}
+
+func lookChroot(refusal error) (is, leavable bool) {
+	if !errors.Is(refusal, unix.EPERM) {
+		return false, false
+	}
+	return chroot()
 }
 
 // tryUserNamespace starts a program that does nothing in a user namespace.

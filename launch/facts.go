@@ -22,6 +22,10 @@ var flips = [...]flip{
 	{plan.KindStartInit, "", []unix.Errno{unix.ENOSYS}, func(f *Facts) *bool { return &f.Clone3 }},
 	{plan.KindStartKeeper, "", []unix.Errno{unix.ENOSYS}, func(f *Facts) *bool { return &f.Clone3 }},
 	{plan.KindStartJoiner, "", []unix.Errno{unix.ENOSYS}, func(f *Facts) *bool { return &f.Clone3 }},
+	// create_user_ns(): a chroot, or what else forbids it, and then again
+	{plan.KindStartInit, "", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnRoot }},
+	// a filter that looks for CAP_SYS_ADMIN where it was loaded, as podman's
+	{plan.KindHostname, "", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnName }},
 	// mount_too_revealing(): something is mounted over the outer /proc or /sys
 	{plan.KindMount, "proc", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnProc }},
 	{plan.KindMount, "sysfs", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnSys }},

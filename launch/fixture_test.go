@@ -50,6 +50,7 @@ func desktop() Host {
 		},
 		Arch:   "amd64",
 		Kernel: [2]int{6, 18},
+		Name:   "laptop",
 		Rootfs: rootfs.Tree{
 			Path: "/home/alice/debian", Dev: 2049, Ino: 77, UID: 1000, GID: 1000, Mode: 0o755,
 			Passwd: []byte(fixturePasswd), Group: []byte(fixtureGroup), TermInfo: true, UTF8: true,

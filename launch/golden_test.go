@@ -114,6 +114,11 @@ var goldens = []golden{
 	}}},
 	{"masked-proc", "rl-run --net=none ./debian sh", "a part of the outer /proc is masked", []func(*Spec, *Host){func(_ *Spec, h *Host) { h.Facts.OwnProc = false }}},
 	{"masked-sys", "rl-run --net=none ./debian sh", "a part of the outer /sys is masked", []func(*Spec, *Host){func(_ *Spec, h *Host) { h.Facts.OwnSys = false }}},
+	{"chroot", "rl-run --net=none ./debian sh", "the caller is root in a chroot", []func(*Spec, *Host){containerRoot, func(_ *Spec, h *Host) { h.Facts.OwnRoot, h.Leavable = false, true }}},
+	{"chroot-detach", "rl-run --net=none -d ./debian sh", "the caller is root in a chroot", []func(*Spec, *Host){containerRoot, func(s *Spec, h *Host) {
+		s.Detach, s.NoStdin, s.LogSize, h.Facts.OwnRoot, h.Leavable = true, true, 1<<20, false, true
+	}}},
+	{"no-name", "rl-run --net=none ./debian sh", "no host name can be set", []func(*Spec, *Host){func(_ *Spec, h *Host) { h.Facts.OwnName = false }}},
 	{"no-cgroup2-no-mqueue", "rl-run --net=none ./debian sh", "neither cgroup2 nor mqueue can be mounted", []func(*Spec, *Host){func(_ *Spec, h *Host) {
 		h.Facts.OwnCgroup, h.Facts.MQueue = false, false
 	}}},
@@ -130,6 +135,9 @@ var goldens = []golden{
 	{"no-init", "rl-run --net=none --init=false ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.NoInit = true }}},
 	{"no-init-terminal", "rl-run -d -t --init=false -u alice ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
 		s.NoInit, s.Terminal, s.Detach, s.NoStdin, s.LogSize, s.User = true, true, true, true, 1<<20, passwd.Spec{User: "alice"}
+	}}},
+	{"single-groups", "rl-run --net=none --userns=single ./debian sh", "the caller has supplementary groups", []func(*Spec, *Host){singleID, func(_ *Spec, h *Host) {
+		h.Caller.Groups = []uint32{1000, 4, 27}
 	}}},
 	{"detach", "rl-run --net=none -d ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Detach, s.NoStdin, s.LogSize = true, true, 1<<20 }}},
 	{"detach-terminal", "rl-run --net=none -d -t ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {

@@ -65,6 +65,8 @@ var hintRules = [...]hintRule{
 	{plan.KindStartInit, []unix.Errno{unix.ENOSPC, unix.EUSERS}, nil, "all user namespaces are in use: an administrator can raise user.max_user_namespaces (sysctl)"},
 	{plan.KindStartInit, []unix.Errno{unix.ENOSYS, unix.EINVAL}, nil, "rl-run needs Linux 5.12 or newer"},
 	{plan.KindStartInit, []unix.Errno{unix.EAGAIN}, nil, processesHint},
+	// verify_root_map() in kernel/user_namespace.c, since 5.12
+	{plan.KindMapIDs, []unix.Errno{unix.EPERM}, mapsRoot, "uid 0 maps itself with CAP_SETFCAP alone: start what is around with --cap-add CAP_SETFCAP, or rl-run as another user"},
 	{plan.KindStartCommand, []unix.Errno{unix.EAGAIN}, nil, processesHint},
 	{plan.KindStartJoiner, []unix.Errno{unix.EAGAIN}, nil, processesHint},
 	{plan.KindJoin, []unix.Errno{unix.ESRCH}, nil, "the container has just ended: rl-ps -a"},
@@ -83,9 +85,12 @@ var hintRules = [...]hintRule{
 	{plan.KindAttach, []unix.Errno{unix.ESTALE}, nil, againHint},
 	{plan.KindBind, []unix.Errno{unix.ESTALE}, nil, againHint},
 	{plan.KindBind, []unix.Errno{unix.EINVAL}, nil, "mounts below the source cannot be left out: make the bind recursive"},
+	{plan.KindOpenNull, []unix.Errno{unix.ENOENT}, nil, "the outer /dev lacks it: mount --rbind /dev DIR/dev before chroot DIR, as root"},
 	{plan.KindExec, []unix.Errno{unix.ENOEXEC}, nil, "a script needs a first line like #!/bin/sh, a binary must be for this machine's processor"},
 	{plan.KindExec, []unix.Errno{unix.E2BIG}, nil, "one argument or variable has at most 128 KiB, all of them a quarter of ulimit -s"},
 }
+
+const noProcHint = "as root: mount -t proc proc /proc"
 
 const processesHint = "too many processes of this user: see ulimit -u"
 
@@ -93,6 +98,12 @@ const processesHint = "too many processes of this user: see ulimit -u"
 func isStrict(s plan.Step) bool {
 	m, ok := s.(plan.Mount)
 	return ok && m.Strict
+}
+
+// mapsRoot tells the maps of a single id that is uid 0 outside.
+func mapsRoot(s plan.Step) bool {
+	m, ok := s.(plan.MapOwnIDs)
+	return ok && m.UID.Outside == 0
 }
 
 func inKernelFilesystem(s plan.Step) bool {
@@ -117,6 +128,9 @@ func Hint(err error) string {
 	}](err); ok {
 		return h.Hint()
 	}
+	if pe, ok := errors.AsType[*fs.PathError](err); ok && strings.HasPrefix(pe.Path, "/proc/self/") && errors.Is(err, unix.ENOENT) {
+		return noProcHint
+	}
 	if errors.Is(err, unix.EMFILE) {
 		return "too many open files: raise the limit, ulimit -n 256"
 	}
@@ -128,8 +142,7 @@ func Hint(err error) string {
 		return ""
 	}
 	if step.Step.Kind() == plan.KindStartInit && errors.Is(step.Err, unix.EPERM) {
-		m := refusal(step)
-		return m.namespaceFinding().Mend
+		return whyRefused(refusal(step).namespaceFinding())
 	}
 	for _, r := range hintRules {
 		if r.kind == step.Step.Kind() && (r.when == nil || r.when(step.Step)) &&
@@ -138,6 +151,14 @@ func Hint(err error) string {
 		}
 	}
 	return ""
+}
+
+// whyRefused is what a finding says of a user namespace that could not be made beyond the error, and what mends it.
+func whyRefused(f Finding) string {
+	if _, why, known := strings.Cut(f.Text, "; "); known {
+		return why + ": " + f.Mend
+	}
+	return f.Mend
 }
 
 // rootfsError adds what ROOTFS was probably meant to be.

@@ -15,6 +15,7 @@ type Host struct {
 	Caller userns.Caller
 	Arch   string // by Go's name
 	Kernel [2]int // the first two numbers of its release
+	Name   string // its host name
 
 	Rootfs  rootfs.Tree
 	Targets map[string]rootfs.Target // by path of the container
@@ -22,6 +23,7 @@ type Host struct {
 	// Submounts are the mounts below ROOTFS, once Facts.PlainTree has turned out
 	// to be false.
 	Submounts []string
+	Leavable  bool   // a chroot, once Facts.OwnRoot has turned out to be false
 	Layers    string // directory for an overlay's writes that go to disk
 
 	Masks []rootfs.MaskPath
@@ -63,6 +65,8 @@ type Host struct {
 // again.
 type Facts struct {
 	Clone3     bool // nothing refuses clone3(2)
+	OwnRoot    bool // the caller's root is that of its mount namespace: it is in no chroot
+	OwnName    bool // the host name of an own UTS namespace may be set
 	OwnProc    bool // proc of an own pid namespace may be mounted
 	OwnSys     bool // sysfs of an own net namespace may be mounted
 	OwnCgroup  bool // cgroup2 may be mounted
@@ -75,5 +79,5 @@ type Facts struct {
 // AllFacts is what is assumed at first.
 var AllFacts = Facts{
 	Clone3:  true,
-	OwnProc: true, OwnSys: true, OwnCgroup: true, MQueue: true, Overlay: true, PlainTree: true, TmpfsUpper: true,
+	OwnRoot: true, OwnName: true, OwnProc: true, OwnSys: true, OwnCgroup: true, MQueue: true, Overlay: true, PlainTree: true, TmpfsUpper: true,
 }

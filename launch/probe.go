@@ -29,7 +29,7 @@ func Probe(s *Spec) (h Host, err error) {
 		Unpin()
 	}
 	h = Host{Arch: runtime.GOARCH, Facts: AllFacts, Environ: os.Environ(), Path: os.Getenv("PATH")}
-	if h.Kernel, err = kernel(); err != nil {
+	if h.Kernel, h.Name, err = kernel(); err != nil {
 		return h, err
 	}
 	h.Facts.TmpfsUpper = h.Kernel[0] > 6 || h.Kernel[0] == 6 && h.Kernel[1] >= 6
@@ -126,20 +126,21 @@ func layersDir(keep string) string {
 	return fmt.Sprintf("%s/rl-run-%d-%d-%s", base, os.Geteuid(), os.Getpid(), strconv.FormatInt(time.Now().UnixNano(), 36))
 }
 
-func kernel() (v [2]int, err error) {
+// kernel gives the first two numbers of its release, and the host name.
+func kernel() (v [2]int, name string, err error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
-		return v, os.NewSyscallError("uname", err)
+		return v, "", os.NewSyscallError("uname", err)
 	}
 	release := unix.ByteSliceToString(u.Release[:])
 	parts := strings.SplitN(release, ".", 3)
 	for i := range min(len(parts), 2) {
 		digits := strings.TrimRight(parts[i], "+-abcdefghijklmnopqrstuvwxyz")
 		if v[i], err = strconv.Atoi(digits); err != nil {
-			return v, fmt.Errorf("read kernel release %q: %w", release, err)
+			return v, "", fmt.Errorf("read kernel release %q: %w", release, err)
 		}
 	}
-	return v, nil
+	return v, unix.ByteSliceToString(u.Nodename[:]), nil
 }
 
 // baseTargets are the places that every container has something mounted on.

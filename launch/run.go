@@ -108,6 +108,9 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 		if !changed {
 			return nil, err
 		}
+		if h.Facts.OwnRoot && !left.OwnRoot {
+			_, h.Leavable = chroot()
+		}
 		h.Facts = left
 		if !left.PlainTree && h.Submounts == nil {
 			if h.Submounts, err = rootfs.Submounts(h.Rootfs.Path); err != nil {
@@ -214,6 +217,8 @@ func (c *Container) parentStep(s plan.Step) error {
 		}
 		return userns.WriteMaps(c.Child.PID, userns.Maps{UID: s.UID, GID: s.GID},
 			userns.How{Way: userns.Way(s.By), NewUIDMap: s.Helpers[0], NewGIDMap: s.Helpers[1]})
+	case plan.LeaveChroot:
+		return leaveChroot()
 	case plan.EnterGroup:
 		return c.enterGroup(s)
 	case plan.JoinCgroup:

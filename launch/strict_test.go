@@ -17,8 +17,8 @@ func TestStrict(t *testing.T) {
 		strict.Strict = true
 		_, err = Compile(&strict, h, nil)
 		given := func(note string) bool { // up by an option, or by what it is about
-			return strings.HasPrefix(note, "--nest: ") || strings.HasPrefix(note, "--fake-root: ") || strings.Contains(note, "stay there after a detached") ||
-				strings.HasPrefix(note, "rl-run needs no root")
+			return strings.HasPrefix(note, "--nest: ") || strings.HasPrefix(note, "--fake-root: ") || strings.HasPrefix(note, "this is a chroot: ") ||
+				strings.HasPrefix(note, "rl-run needs no root") || strings.Contains(note, "stay there after a detached")
 		}
 		fallen := 0
 		for _, n := range loose.Notes {

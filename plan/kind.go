@@ -6,6 +6,7 @@ type Kind string
 
 // The kinds of steps. Steps that do the same work in another manner share one.
 const (
+	KindLeaveChroot   Kind = "leave-chroot"
 	KindStartKeeper   Kind = "start-keeper"
 	KindStartJoiner   Kind = "start-joiner"
 	KindStartInit     Kind = "start-init"

@@ -24,6 +24,7 @@ var allSteps = []Step{
 	Unshare{unix.CLONE_NEWNS},
 	JoinNet{},
 	LoopbackUp{},
+	LeaveChroot{},
 	SetHostname{"box"},
 	Propagate{"slave"},
 	MapIDs{UID: []Extent{{0, 1000, 1}}, GID: []Extent{{0, 1000, 1}}, By: "direct"},
@@ -107,7 +108,7 @@ var allSteps = []Step{
 
 // parents are the steps that only the launcher takes.
 var parents = map[string]bool{
-	"StartKeeper": true, "MapIDs": true, "EnterGroup": true, "JoinCgroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true, "BindPorts": true, "StartHelper": true, "MakeVeth": true, "AwaitNetwork": true, "MapNested": true, "MakePort": true,
+	"LeaveChroot": true, "StartKeeper": true, "MapIDs": true, "EnterGroup": true, "JoinCgroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true, "BindPorts": true, "StartHelper": true, "MakeVeth": true, "AwaitNetwork": true, "MapNested": true, "MakePort": true,
 }
 
 func typeName(s Step) string { return reflect.TypeOf(s).Name() }

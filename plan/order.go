@@ -15,6 +15,8 @@ const AnyActor Actor = 0xff
 
 // Rules is the order of a start. Tests shuffle plans against it.
 var Rules = []Rule{
+	{KindLeaveChroot, KindStartInit, AnyActor, "in a chroot the kernel makes no user namespace"},
+	{KindLeaveChroot, KindStartKeeper, AnyActor, "in a chroot the kernel makes no user namespace"},
 	{KindStartKeeper, KindStartInit, AnyActor, "the keeper is the parent of init"},
 	{KindDieWithParent, KindStartInit, Keeper, "a launcher that dies early must leave nothing behind"},
 	{KindStartInit, KindWaitFor, Keeper, "init is its child"},

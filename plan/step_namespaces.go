@@ -23,6 +23,10 @@ type JoinNet struct{}
 // LoopbackUp sets the interface lo up, which gives it 127.0.0.1 and ::1.
 type LoopbackUp struct{}
 
+// LeaveChroot has the parent make the root of the chroot in which it is that of a mount namespace: in a chroot the
+// kernel makes no user namespace (user_namespaces(7), EPERM).
+type LeaveChroot struct{}
+
 // SetHostname names the container: at most 64 bytes (sethostname(2)).
 type SetHostname struct{ Name string }
 
@@ -41,6 +45,9 @@ func (JoinNet) Kind() Kind { return KindJoinNet }
 
 // Kind implements Step.
 func (LoopbackUp) Kind() Kind { return KindLoopback }
+
+// Kind implements Step.
+func (LeaveChroot) Kind() Kind { return KindLeaveChroot }
 
 // Kind implements Step.
 func (SetHostname) Kind() Kind { return KindHostname }
@@ -100,6 +107,9 @@ func (JoinNet) String() string { return "join the command's net namespace" }
 
 func (LoopbackUp) String() string { return "set lo up" }
 
+func (LeaveChroot) String() string {
+	return "leave the chroot: make its root that of a mount namespace"
+}
 func (s SetHostname) String() string { return "set hostname " + s.Name }
 
 func (s Propagate) String() string { return fmt.Sprintf("make all mounts %s", s.Type) }

@@ -24,6 +24,8 @@ type Caller struct {
 	// SetgroupsDenied: setgroups(2) is off in the caller's user namespace, which
 	// every namespace below inherits.
 	SetgroupsDenied bool `json:"setgroups_denied,omitempty"`
+	// Groups are the supplementary groups, as getgroups(2) lists them.
+	Groups []uint32 `json:"groups,omitempty"`
 	// Parent is the caller's own map, the parent's of the container's.
 	Parent Maps `json:"parent"`
 
@@ -39,6 +41,9 @@ func Probe(mode Mode, path string) (Caller, error) {
 	c := Caller{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
 	var err error
 	if c.Parent, err = ParentMaps(); err != nil {
+		return Caller{}, err
+	}
+	if c.Groups, err = groups(); err != nil {
 		return Caller{}, err
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -61,6 +66,18 @@ func Probe(mode Mode, path string) (Caller, error) {
 	c.Subordinate = LookupSubordinate(c.UID, path)
 	c.Helpers = FindHelpers(path)
 	return c, nil
+}
+
+func groups() ([]uint32, error) {
+	list, err := unix.Getgroups()
+	if err != nil {
+		return nil, os.NewSyscallError("getgroups", err)
+	}
+	var out []uint32
+	for _, id := range list {
+		out = append(out, uint32(id))
+	}
+	return out, nil
 }
 
 func bar() string {

@@ -22,6 +22,7 @@ func full(name string) *launch.Start {
 	parent(plan.BindPorts{Ports: []string{"8080:80/tcp"}}, "")
 	parent(plan.ShareTree{Path: "/home/alice/tree" + name}, "")
 	parent(plan.PrepareLayers{Dir: "/home/alice/kept", Mode: 0o755, About: "rootfs" + name}, "")
+	parent(plan.LeaveChroot{}, "in a chroot there are none")
 	parent(plan.StartKeeper{}, "it outlives rl-run")
 	pl.Add(plan.Keeper, plan.StartJoiner{}, "")
 	pl.Add(plan.Joiner, plan.DieWithParent{}, "")

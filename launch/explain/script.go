@@ -182,6 +182,9 @@ func (w *script) block(s plan.Step) error {
 		w.run(`mount -o remount,bind,ro "$root"`)
 	case plan.PivotRoot:
 		w.pivotRoot()
+	case plan.LeaveChroot:
+		w.remark("left out: this script does not start in a chroot, but in the root around")
+		w.run(":")
 	case plan.StartKeeper, plan.KeepOutput, plan.ExecKeeper:
 		w.remark(inForeground)
 	case plan.StartJoiner, plan.OwnMemory:

@@ -60,6 +60,7 @@ var unseen = map[string]string{
 	"JoinNet":         "brings two processes together, which a script does the work of in one",
 	"OpenRoot":        "only keeps a handle for the steps behind it",
 	"OpenNull":        "only checks what the masks are made of",
+	"LeaveChroot":     "is left out, and said so",
 	"ShareTree":       "shows when another container uses the tree, and changes nothing in this one",
 	"HideMemory":      "protects the launcher's memory, which a script has not in the container",
 	"BindPorts":       "is about the network, of which a script has lo alone",

@@ -50,7 +50,7 @@ func TestFilterAgainstUserNamespaces(t *testing.T) {
 	tree, bin := trial.Tree(t, "busybox"), filepath.Dir(trial.Bin(t, "rl-run"))
 	trial.Run(t, "--quiet", "--net=none", "--security-opt", "seccomp="+profile, "--security-opt", "unmask=ALL", "-v", bin+":/rl:ro",
 		"-v", tree+":/inner:ro", tree, "/rl/rl-run", "--net=none", "/inner", "true").
-		Fails(t, 125, "rl-run: error: start init", "operation not permitted", "rl-run: hint: start the outer container with --nest")
+		Fails(t, 125, "rl-run: error: start init", "operation not permitted", "rl-run: hint: a seccomp filter of what runs this is in force: start the outer container with --nest")
 }
 
 // Each fallback that a plain user can bring about: announced once, and with --strict an error that names it.

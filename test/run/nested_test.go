@@ -79,7 +79,7 @@ func TestNest(t *testing.T) {
 
 	for _, options := range [][]string{nil, {"--security-opt", "unmask=ALL"}} {
 		r = trial.Run(t, slices.Concat(options, []string{"--quiet", "--net=none"}, binds, []string{tree, "/rl/rl-run", "--net=none", "/inner", "true"})...)
-		r.Fails(t, 125, "rl-run: error: start init", "operation not permitted", "rl-run: hint: start the outer container with")
+		r.Fails(t, 125, "rl-run: error: start init", "operation not permitted", "rl-run: hint: a seccomp filter of what runs this is in force: start the outer container with")
 	}
 	// the rest of the filter is in force
 	refused := trial.Run(t, "--quiet", "--nest", "--net=none", tree, "sh", "-c", "grep Seccomp: /proc/self/status; umount /proc; mount -t tmpfs none /mnt")
