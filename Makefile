@@ -2,6 +2,7 @@
 
 PREFIX   ?= /usr/local
 FUZZTIME ?= 60s
+VERSION  ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),development)
 
 # The other names of rl-run, links to it: one binary that looks at the name it was called by.
 LINKS := rl-unshare rl-exec rl-ps rl-logs rl-stop rl-kill rl-wait rl-inspect rl-rm rl-net rl-doctor
@@ -9,10 +10,11 @@ LINKS := rl-unshare rl-exec rl-ps rl-logs rl-stop rl-kill rl-wait rl-inspect rl-
 # All programs are static: they run on any distribution, and a container's start pays for no dynamic linker.
 export CGO_ENABLED := 0
 GO      := scripts/bootstrap go
-GOBUILD := $(GO) build -trimpath -buildvcs=false -ldflags '-s -w'
+LDFLAGS  = -s -w -X main.version=$(VERSION)
+GOBUILD  = $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 
 # Where rl-run begins, before Go's runtime does: see internal/entry. On other architectures it begins as all programs do.
-ENTRY_amd64 := -s -w -E github.com/rl-run/rl-run/internal/entry.Start
+ENTRY_amd64 = $(LDFLAGS) -E github.com/rl-run/rl-run/internal/entry.Start
 
 # The targets share bin/ and .cache/, and their output is to be read.
 .NOTPARALLEL:

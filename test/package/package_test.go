@@ -147,7 +147,7 @@ func TestDebianPackage(t *testing.T) {
 		"-v", deb + ":/tmp/rl-run.deb:ro", "-v", trial.Tree(t, "busybox") + ":/mnt:ro", "--tmpfs", "/run:mode=0755",
 		trial.Tree(t, "debian"), "sh", "-euc", inTree,
 	}}.Run(t).OK(t)
-	for _, want := range []string{"Setting up rl-run", "rl-run development\n", "exec true", "NAME", "\nnested\n", "\nverified\n", "Purging", "clean"} {
+	for _, want := range []string{"Setting up rl-run", "rl-run ", "exec true", "NAME", "\nnested\n", "\nverified\n", "Purging", "clean"} {
 		if !strings.Contains(out, want) && (want != "Purging" || !strings.Contains(out, "Removing rl-run")) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}
