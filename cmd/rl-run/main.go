@@ -4,8 +4,9 @@
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
-// Command rl-run starts a container for a user without root. By its other names
-// it is rl-unshare, and the helpers that it starts itself.
+// Command rl-run starts a container for a user without root. By its other names it is the commands that look after
+// containers (rl-exec, rl-ps, rl-logs, rl-stop, …), rl-net, rl-doctor, rl-unshare, and the helpers that it starts itself:
+// each has a file of its own here, and its options are in flags*.go and option.go.
 package main
 
 import (
