@@ -22,7 +22,7 @@ Root (writes vanish unless something else is said):
   --rw                 writes stay in ROOTFS
   --read-only          there are no writes
   --copy               copy ROOTFS into memory and write there
-  --size SIZE          limit of the memory for writes, like 50m (half of it)
+  --size SIZE          limit of the memory for writes, like 50m (half of all memory)
   --keep DIR           keep the writes in DIR, for the next start with it
 
 Mounts:
@@ -88,8 +88,8 @@ Process:
   -i, --interactive[=false]
                        connect stdin (it is)
   --entrypoint CMD     put CMD before COMMAND
-  --init=false         COMMAND is process 1 itself; without, an init is, which
-                       reaps orphans and forwards signals
+  --init[=false]       an init is process 1 and reaps orphans (it is); with false
+                       COMMAND is process 1 itself
   -d, --detach         leave the container to run, print its name
   --name NAME          by which rl-ps, rl-exec and the others know it
   --stop-signal SIGNAL       what rl-stop sends (TERM)

@@ -22,7 +22,7 @@ end
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l rw -d 'writes stay in ROOTFS'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l read-only -d 'there are no writes'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l copy -d 'copy ROOTFS into memory and write there'
-complete -c rl-run -n 'not __rl_run_words >/dev/null' -l size -x -d 'limit of the memory for writes, like 50m (half of it)'
+complete -c rl-run -n 'not __rl_run_words >/dev/null' -l size -x -d 'limit of the memory for writes, like 50m (half of all memory)'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l keep -x -a '(__fish_complete_directories (commandline -ct | string replace -r "^--?[a-z-]*=" ""))' -d 'keep the writes in DIR, for the next start with it'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l volume -s v -r -F -d 'bind a file or directory of the host'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l mount -x -a 'type=bind type=tmpfs'
@@ -73,6 +73,7 @@ complete -c rl-run -n 'not __rl_run_words >/dev/null' -l workdir -s w -x -a '(__
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l tty -s t -a 'false' -d 'a terminal (when stdin and stdout are terminals)'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l interactive -s i -a 'false' -d 'connect stdin (it is)'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l entrypoint -x -d 'put CMD before COMMAND'
+complete -c rl-run -n 'not __rl_run_words >/dev/null' -l init -a 'false' -d 'an init is process 1 and reaps orphans (it is); with false'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l detach -s d -d 'leave the container to run, print its name'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l name -x -d 'by which rl-ps, rl-exec and the others know it'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l stop-signal -x -a 'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS' -d 'what rl-stop sends (TERM)'
@@ -85,7 +86,6 @@ complete -c rl-run -n 'not __rl_run_words >/dev/null' -l timing -d 'print how lo
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l strict -d 'what would be less than was asked for is an error, not a note'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l quiet -d 'no notes'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l version
-complete -c rl-run -n 'not __rl_run_words >/dev/null' -l init
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l help -d 'say what there is'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -a '(__fish_complete_directories (commandline -ct | string replace -r "^--?[a-z-]*=" ""))'
 complete -c rl-run -n '__rl_run_words >/dev/null' -a '(set -l tree (__rl_run_words)[1]; path filter -f $tree/{usr/local/,usr/,}{sbin,bin}/* 2>/dev/null | path basename)'
