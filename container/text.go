@@ -1,6 +1,7 @@
 package container
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"unicode/utf8"
@@ -38,10 +39,15 @@ type rawText struct {
 
 // MarshalJSON implements json.Marshaler.
 func (t Text) MarshalJSON() ([]byte, error) {
-	if utf8.ValidString(string(t)) {
-		return json.Marshal(string(t))
+	if !utf8.ValidString(string(t)) {
+		return json.Marshal(rawText{[]byte(t)})
 	}
-	return json.Marshal(rawText{[]byte(t)})
+	// Not Marshal, which writes < > & as what only HTML needs: people read command lines here.
+	var b bytes.Buffer
+	to := json.NewEncoder(&b)
+	to.SetEscapeHTML(false)
+	err := to.Encode(string(t))
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/rl-run/rl-run/caps"
 	"github.com/rl-run/rl-run/internal/keeper"
+	"github.com/rl-run/rl-run/internal/showjson"
 )
 
 func TestCheckName(t *testing.T) {
@@ -63,6 +65,16 @@ func TestConfigKeepsAllBytes(t *testing.T) {
 	}
 	if s := Strings(want.Exec.Env); s[0] != "A=\x80" {
 		t.Errorf("%q", s)
+	}
+}
+
+func TestTextIsReadable(t *testing.T) {
+	var b bytes.Buffer
+	if err := showjson.Encode(&b, Texts([]string{`sh -c "a <b >c && d"`, "\x1b[31m"})); err != nil {
+		t.Fatal(err)
+	}
+	if want := `"sh -c \"a <b >c && d\""`; !strings.Contains(b.String(), want) || strings.Contains(b.String(), "\x1b") {
+		t.Errorf("got %s, want %s in it", b.String(), want)
 	}
 }
 
