@@ -177,10 +177,10 @@ func (p *PTY) Send(text string) {
 }
 
 // Expect waits until text appears behind what earlier calls have returned, and returns all
-// from there to the end of text. It fails the test after ten seconds.
+// from there to the end of text. It fails the test after Timeout.
 func (p *PTY) Expect(text string) string {
 	p.tb.Helper()
-	end, ok := p.screen.find(text, p.seen, 10*time.Second)
+	end, ok := p.screen.find(text, p.seen, Timeout)
 	all := p.screen.String()
 	if !ok {
 		p.tb.Fatalf("no %q on the screen; since the last match: %q", text, all[p.seen:])
