@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rl-run/rl-run/internal/sys"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs"
@@ -52,12 +53,12 @@ func (e *Entry) cleanUp() {
 	if !e.ended || e.Status == Running || e.Status == Damaged {
 		return
 	}
-	lock, err := openat(e.dir, cleanupFile, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	lock, err := sys.OpenAt(e.dir, cleanupFile, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return
 	}
 	defer unix.Close(lock) // and with it the lock
-	if retry(func() error { return unix.Flock(lock, unix.LOCK_EX) }) != nil {
+	if sys.Retry(func() error { return unix.Flock(lock, unix.LOCK_EX) }) != nil {
 		return
 	}
 	text, err := readFile(e.dir, cleanupFile)
@@ -86,7 +87,7 @@ func removeMountPoints(points []mountPoint) (done bool) {
 		return true
 	}
 	// It locks the tree, as containers do together whose mount points are in it.
-	tree, err := openat(unix.AT_FDCWD, string(points[0].Rootfs), unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	tree, err := sys.OpenAt(unix.AT_FDCWD, string(points[0].Rootfs), unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return errors.Is(err, unix.ENOENT)
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // Names of the files of a container. While one is replaced there is one with a ~ behind its name, too.
@@ -41,7 +43,7 @@ type Entry struct {
 // open opens an entry in the directory c and looks at its status.
 func (s *Store) open(c int, path, name string) (*Entry, error) {
 	e := &Entry{Name: name, store: s, path: path + "/" + name, dir: -1, exitFD: -1}
-	dir, err := openat(c, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	dir, err := sys.OpenAt(c, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOMEM):
 		return nil, err
@@ -189,7 +191,7 @@ func (e *Entry) vanished() bool {
 
 // empty reports whether there is nothing in the directory.
 func (e *Entry) empty() bool {
-	fd, err := openat(e.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	fd, err := sys.OpenAt(e.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return false
 	}
@@ -205,7 +207,7 @@ func (e *Entry) DirFD() int { return e.dir }
 
 // ExitFile opens the file exit to be written in place, close-on-exec. It is the caller's to close.
 func (e *Entry) ExitFile() (int, error) {
-	return openat(e.dir, exitFile, unix.O_RDWR|unix.O_NOFOLLOW, 0)
+	return sys.OpenAt(e.dir, exitFile, unix.O_RDWR|unix.O_NOFOLLOW, 0)
 }
 
 // WriteExit says how the container ended: what the keeper does for one that is detached, the launcher does for others,

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // limit is the largest file that is read, in bytes: the environment and arguments of a command have 6 MiB at most
@@ -14,7 +16,7 @@ const limit = 16 << 20
 // readFile reads a regular file in a directory; a FIFO or device in its place is not waited for. The error is an
 // *os.PathError.
 func readFile(dir int, name string) ([]byte, error) {
-	fd, err := openat(dir, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	fd, err := sys.OpenAt(dir, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +35,7 @@ func readFile(dir int, name string) ([]byte, error) {
 			text = append(text, 0)[:len(text)]
 		}
 		var n int
-		err := retry(func() (err error) { n, err = unix.Read(fd, text[len(text):cap(text)]); return err })
+		err := sys.Retry(func() (err error) { n, err = unix.Read(fd, text[len(text):cap(text)]); return err })
 		switch {
 		case err != nil:
 			return nil, &os.PathError{Op: "read", Path: name, Err: err}
@@ -54,7 +56,7 @@ func replaceFile(dir int, name string, text []byte) error {
 		_ = unix.Unlinkat(dir, temp, 0)
 		return err
 	}
-	if err := retry(func() error { return unix.Renameat(dir, temp, dir, name) }); err != nil {
+	if err := sys.Retry(func() error { return unix.Renameat(dir, temp, dir, name) }); err != nil {
 		_ = unix.Unlinkat(dir, temp, 0)
 		return &os.PathError{Op: "rename", Path: temp, Err: err}
 	}
@@ -62,7 +64,7 @@ func replaceFile(dir int, name string, text []byte) error {
 }
 
 func writeFile(dir int, name string, text []byte) error {
-	fd, err := openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	fd, err := sys.OpenAt(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
@@ -89,24 +91,4 @@ func writeAll(fd int, text []byte) error {
 		text = text[n:]
 	}
 	return nil
-}
-
-func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
-	err = retry(func() error {
-		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, mode)
-		return err
-	})
-	if err != nil {
-		return -1, &os.PathError{Op: "open", Path: name, Err: err}
-	}
-	return fd, nil
-}
-
-// retry repeats a system call that a signal has interrupted.
-func retry(call func() error) error {
-	for {
-		if err := call(); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }

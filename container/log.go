@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/keeper"
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // ErrNoLog says that nothing is kept of what a container writes.
@@ -37,7 +38,7 @@ func (e *Entry) Log() (*Log, error) {
 
 // open opens a file of the ring; nil where it is not there.
 func (l *Log) open(name string) (*os.File, error) {
-	fd, err := openat(l.entry.dir, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	fd, err := sys.OpenAt(l.entry.dir, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}

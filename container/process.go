@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // Process is a container's process 1 that was verified: signals, waits and joins go through its pidfd, so they reach
@@ -80,7 +82,7 @@ func (p *Process) Namespace(kind string) (int, error) { return p.open("ns/"+kind
 // open opens a file of its directory in /proc.
 func (p *Process) open(name string, flags int) (int, error) {
 	path := "/proc/" + strconv.Itoa(p.PID) + "/" + name
-	fd, err := openat(unix.AT_FDCWD, path, flags, 0)
+	fd, err := sys.OpenAt(unix.AT_FDCWD, path, flags, 0)
 	if err != nil {
 		return -1, err
 	}

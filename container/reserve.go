@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/keeper"
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // Request says what to reserve.
@@ -165,10 +166,10 @@ func (e *Entry) tryEnter() error {
 // fill makes the directory under a name that says whose it is.
 func (e *Entry) fill(c int, path string) (temp string, dir int, err error) {
 	temp = making(e.State.Owner, int(serial.Add(1)))
-	if err := retry(func() error { return unix.Mkdirat(c, temp, 0o700) }); err != nil {
+	if err := sys.Retry(func() error { return unix.Mkdirat(c, temp, 0o700) }); err != nil {
 		return "", -1, &os.PathError{Op: "mkdir", Path: path + "/" + temp, Err: err}
 	}
-	dir, err = openat(c, temp, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	dir, err = sys.OpenAt(c, temp, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err == nil {
 		for name, text := range e.written {
 			if err = writeFile(dir, name, text); err != nil {
@@ -196,7 +197,7 @@ var serial atomic.Uint32
 // claim renames a directory to the entry's name. Where a dead one has it, that one is set aside.
 func (e *Entry) claim(c int, path, temp string) error {
 	// A directory replaces another one that is empty, and entries never are.
-	rename := func() error { return retry(func() error { return unix.Renameat(c, temp, c, e.Name) }) }
+	rename := func() error { return sys.Retry(func() error { return unix.Renameat(c, temp, c, e.Name) }) }
 	err := rename()
 	if taken(err) {
 		err = e.takeOver(c, path, rename)
@@ -215,12 +216,12 @@ func taken(err error) bool {
 // takeOver looks at who has the name, under the lock, so that two do not take the same one over: the second would
 // set aside what the first has made.
 func (e *Entry) takeOver(c int, path string, rename func() error) error {
-	lock, err := openat(c, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	lock, err := sys.OpenAt(c, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(lock) // and with it the lock
-	if err := retry(func() error { return unix.Flock(lock, unix.LOCK_EX) }); err != nil {
+	if err := sys.Retry(func() error { return unix.Flock(lock, unix.LOCK_EX) }); err != nil {
 		return err
 	}
 	// Without the lock a name that has become free may be taken again at any moment.

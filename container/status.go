@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // look finds out the status from the state that was read. The error is of the machine.
@@ -50,7 +52,7 @@ const exitSize = 1024
 // readExit reads the exit code, from the file that was there when the entry was opened first.
 func (e *Entry) readExit() bool {
 	if e.exitFD < 0 {
-		fd, err := openat(e.dir, exitFile, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+		fd, err := sys.OpenAt(e.dir, exitFile, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 		if err != nil {
 			return false
 		}

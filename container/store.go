@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/runtimedir"
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // folder has the containers in the runtime directory.
@@ -143,7 +144,7 @@ func (s *Store) lock() (c int, path string, err error) {
 	if err != nil {
 		return -1, "", err
 	}
-	if err := retry(func() error { return unix.Flock(c, unix.LOCK_EX) }); err != nil {
+	if err := sys.Retry(func() error { return unix.Flock(c, unix.LOCK_EX) }); err != nil {
 		_ = unix.Close(c)
 		return -1, "", &os.PathError{Op: "lock", Path: path, Err: err}
 	}
@@ -216,9 +217,9 @@ func makerLives(name string) bool {
 func setAside(c int, name string) (to string, err error) {
 	for range 1000 {
 		to = endedPrefix + strconv.FormatUint(rand.Uint64(), 36)
-		err = retry(func() error { return unix.Renameat2(c, name, c, to, unix.RENAME_NOREPLACE) })
+		err = sys.Retry(func() error { return unix.Renameat2(c, name, c, to, unix.RENAME_NOREPLACE) })
 		if errors.Is(err, unix.EINVAL) {
-			err = retry(func() error { return unix.Renameat(c, name, c, to) }) // a file system without the flag
+			err = sys.Retry(func() error { return unix.Renameat(c, name, c, to) }) // a file system without the flag
 		}
 		if err == nil {
 			return to, nil

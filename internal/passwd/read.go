@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // Limit is the size in bytes up to which a passwd or group file is read. A file
@@ -31,7 +33,7 @@ func Read(fd int, name string) ([]byte, error) {
 		return nil, &os.PathError{Op: "read", Path: name, Err: err}
 	}
 	var st unix.Stat_t
-	if err := ignoringEINTR(func() error { return unix.Fstat(fd, &st) }); err != nil {
+	if err := sys.Retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return fail(err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -49,7 +51,7 @@ func Read(fd int, name string) ([]byte, error) {
 		}
 		room := content[len(content):min(cap(content), Limit+1)]
 		var n int
-		err := ignoringEINTR(func() (err error) { n, err = unix.Read(fd, room); return })
+		err := sys.Retry(func() (err error) { n, err = unix.Read(fd, room); return })
 		switch {
 		case err != nil:
 			return fail(err)
@@ -58,14 +60,6 @@ func Read(fd int, name string) ([]byte, error) {
 		}
 		if content = content[:len(content)+n]; len(content) > Limit {
 			return fail(ErrTooLarge)
-		}
-	}
-}
-
-func ignoringEINTR(call func() error) error {
-	for {
-		if err := call(); !errors.Is(err, unix.EINTR) {
-			return err
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // Exposes reports whether a mount of src, a path of the host, would put the runtime directory within a container's
@@ -15,7 +17,7 @@ import (
 // It does not see the runtime directory through a mount further down in src that shows a place above it.
 func (d *Dir) Exposes(src string) (bool, error) {
 	var self unix.Stat_t
-	if err := retry(func() error { return unix.Stat(src, &self) }); err != nil {
+	if err := sys.Retry(func() error { return unix.Stat(src, &self) }); err != nil {
 		return false, err
 	}
 	fd, _, err := d.Find()
@@ -31,7 +33,7 @@ func (d *Dir) Exposes(src string) (bool, error) {
 		return below(src, &self, &top)
 	}
 	for _, p := range d.places {
-		parent, err := openat(unix.AT_FDCWD, p.parent, unix.O_PATH|unix.O_DIRECTORY)
+		parent, err := sys.OpenAt(unix.AT_FDCWD, p.parent, unix.O_PATH|unix.O_DIRECTORY, 0)
 		if err != nil {
 			continue
 		}
@@ -55,7 +57,7 @@ func below(src string, st, top *unix.Stat_t) (bool, error) {
 		}
 		src = filepath.Dir(real)
 	}
-	fd, err := openat(unix.AT_FDCWD, src, unix.O_PATH|unix.O_DIRECTORY)
+	fd, err := sys.OpenAt(unix.AT_FDCWD, src, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return false, err
 	}
@@ -65,7 +67,7 @@ func below(src string, st, top *unix.Stat_t) (bool, error) {
 
 // climb walks from a directory up to the root, until is is true.
 func climb(fd int, is func(*unix.Stat_t) bool) (bool, error) {
-	fd, err := openat(fd, ".", unix.O_PATH|unix.O_DIRECTORY)
+	fd, err := sys.OpenAt(fd, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return false, err
 	}
@@ -83,7 +85,7 @@ func climb(fd int, is func(*unix.Stat_t) bool) (bool, error) {
 			return false, nil
 		}
 		last = st
-		up, err := openat(fd, "..", unix.O_PATH|unix.O_DIRECTORY)
+		up, err := sys.OpenAt(fd, "..", unix.O_PATH|unix.O_DIRECTORY, 0)
 		if errors.Is(err, unix.EACCES) {
 			return false, nil
 		}

@@ -17,6 +17,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // Dir is the runtime directory of one user. It holds no file descriptor: each use finds the directory anew, for it
@@ -132,7 +134,7 @@ func unusable(err error) bool {
 
 // open opens a place's directory in a parent that is checked first.
 func (d *Dir) open(p place, make bool) (int, error) {
-	parent, err := openat(unix.AT_FDCWD, p.parent, unix.O_PATH|unix.O_DIRECTORY)
+	parent, err := sys.OpenAt(unix.AT_FDCWD, p.parent, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return -1, err
 	}
@@ -155,7 +157,7 @@ func (d *Dir) openIn(parent int, parentPath, name string, make bool) (int, error
 	path := parentPath + "/" + name
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW
 	for attempt := 0; ; attempt++ {
-		fd, err := openat(parent, name, flags)
+		fd, err := sys.OpenAt(parent, name, flags, 0)
 		if err == nil {
 			if err = d.check(fd, path); err != nil {
 				_ = unix.Close(fd)
@@ -166,7 +168,7 @@ func (d *Dir) openIn(parent int, parentPath, name string, make bool) (int, error
 		if attempt < 3 {
 			switch {
 			case errors.Is(err, unix.ENOENT) && make:
-				if err := retry(func() error { return unix.Mkdirat(parent, name, 0o700) }); err != nil && !errors.Is(err, unix.EEXIST) {
+				if err := sys.Retry(func() error { return unix.Mkdirat(parent, name, 0o700) }); err != nil && !errors.Is(err, unix.EEXIST) {
 					return -1, &os.PathError{Op: "mkdir", Path: path, Err: err}
 				}
 				continue
@@ -222,24 +224,4 @@ func (d *Dir) heal(parent int, name, path string) (healed bool, foreign error) {
 		return unix.Fchmodat(parent, name, 0o700, 0) == nil, nil
 	}
 	return false, nil
-}
-
-func openat(dir int, name string, flags int) (fd int, err error) {
-	err = retry(func() error {
-		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0)
-		return err
-	})
-	if err != nil {
-		return -1, &os.PathError{Op: "open", Path: name, Err: err}
-	}
-	return fd, nil
-}
-
-// retry repeats a system call that a signal has interrupted.
-func retry(call func() error) error {
-	for {
-		if err := call(); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }

@@ -1,11 +1,12 @@
 package terminal
 
 import (
-	"errors"
 	"os"
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // stopPause is how long, in ms, Raw waits for a stop to take effect.
@@ -84,7 +85,7 @@ func (s *Session) leaveRaw() error {
 // modes are applied when a byte is written; to drop the input (TCSAFLUSH) would
 // lose what was typed ahead.
 func (s *Session) setModes(t *unix.Termios) error {
-	err := retry(func() error { return unix.IoctlSetTermios(s.in, unix.TCSETS, t) })
+	err := sys.Retry(func() error { return unix.IoctlSetTermios(s.in, unix.TCSETS, t) })
 	if err != nil {
 		return &os.PathError{Op: "set modes of", Path: "terminal", Err: err}
 	}
@@ -105,13 +106,4 @@ func stopSelf() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGSTOP)
-}
-
-// retry repeats a call that a signal interrupted.
-func retry(call func() error) error {
-	for {
-		if err := call(); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }

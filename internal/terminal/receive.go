@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 var (
@@ -49,7 +51,7 @@ func receiveFDs(sock int) (fds []int, err error) {
 	control := make([]byte, unix.CmsgSpace(2*4))
 	var n, oobn, flags int
 	for {
-		err = retry(func() (err error) {
+		err = sys.Retry(func() (err error) {
 			n, oobn, flags, _, err = unix.Recvmsg(sock, data[:], control, unix.MSG_CMSG_CLOEXEC)
 			return
 		})
@@ -92,7 +94,7 @@ func CheckMaster(fd int) error {
 
 func checkMaster(fd int) error {
 	var st unix.Stat_t
-	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
+	if err := sys.Retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFCHR || unix.Major(st.Rdev) != 5 || unix.Minor(st.Rdev) != 2 {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // Sizes of the buffers, in bytes. A read of a pty returns at most 4095 bytes;
@@ -265,11 +267,11 @@ func (s *Session) restoreOnPanic() func() {
 }
 
 func read(fd int, p []byte) (n int, err error) {
-	err = retry(func() (err error) { n, err = unix.Read(fd, p); return })
+	err = sys.Retry(func() (err error) { n, err = unix.Read(fd, p); return })
 	return max(n, 0), err
 }
 
 func write(fd int, p []byte) (n int, err error) {
-	err = retry(func() (err error) { n, err = unix.Write(fd, p); return })
+	err = sys.Retry(func() (err error) { n, err = unix.Write(fd, p); return })
 	return max(n, 0), err
 }
