@@ -37,7 +37,9 @@ func (s *Store) Inherit(argument string) error {
 	for end := time.Now().Add(5 * grace); ; time.Sleep(2 * time.Millisecond) {
 		busy := false
 		err := s.Each(func(e *Entry) error {
-			if e.State.Owner != owner || !e.Settling() || e.State.Detached && !e.hasCleanup() {
+			// An init that is killed before it has executed cannot be looked at any more, as if it were somebody else's.
+			dying := e.Status == Damaged
+			if e.State.Owner != owner || !e.Settling() && !dying || e.State.Detached && !e.hasCleanup() {
 				return nil // what has been left alone, or what no one is to do anything for
 			}
 			busy = true

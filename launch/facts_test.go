@@ -191,3 +191,11 @@ func TestPlansWithoutAFactLackItsStep(t *testing.T) {
 		}
 	}
 }
+
+// What a child reports at a step of the parent's is the number of an error, and the message says at what.
+func TestExplainNamesTheStep(t *testing.T) {
+	e := &plan.StepError{Index: 2, Actor: plan.Parent, Step: plan.MapIDs{By: "helpers"}, Err: unix.ENOSPC}
+	if got := Explain(e); !strings.Contains(got, "map ids") || !strings.Contains(got, "no space left on device (step 3)") {
+		t.Errorf("%s", got)
+	}
+}

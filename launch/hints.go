@@ -28,7 +28,8 @@ func Explain(e *plan.StepError) string {
 	}
 	text := e.Error()
 	speak := []plan.Kind{plan.KindMapIDs, plan.KindLayers, plan.KindGroup, plan.KindBindPorts, plan.KindMakeVeth}
-	if e.Actor == plan.Parent && slices.Contains(speak, e.Step.Kind()) {
+	_, child := e.Err.(unix.Errno) //nolint:errorlint // what a child has come to on its way to the parent's step is no more than that
+	if e.Actor == plan.Parent && !child && slices.Contains(speak, e.Step.Kind()) {
 		text = e.Err.Error() // it says all that the step does, and more
 	}
 	return fmt.Sprintf("%s (step %d)", text, e.Index+1)
