@@ -93,7 +93,7 @@ func TestStopKillsInTime(t *testing.T) {
 	if out := rl(t, "rl-stop", "a", "b", "c", "a", "-t", "1").OK(t); out != "a\nb\nc" {
 		t.Errorf("rl-stop: %q", out)
 	}
-	if took := time.Since(begin); took < time.Second || took > 1900*time.Millisecond {
+	if took := time.Since(begin); took < time.Second || took > leak.Slow(1900*time.Millisecond) {
 		t.Errorf("it took %v: one second for all of them was asked for", took)
 	}
 	if out := rl(t, "rl-wait", "a", "b", "c").OK(t); out != "137\n137\n7" {
@@ -102,7 +102,7 @@ func TestStopKillsInTime(t *testing.T) {
 	start(t, "d", patient)
 	begin = time.Now()
 	rl(t, "rl-stop", "-t", "0", "d").OK(t)
-	if took := time.Since(begin); took > 500*time.Millisecond {
+	if took := time.Since(begin); took > leak.Slow(500*time.Millisecond) {
 		t.Errorf("-t 0 took %v", took)
 	}
 	if out := rl(t, "rl-wait", "d").OK(t); out != "137" {
@@ -237,24 +237,6 @@ func TestShared(t *testing.T) {
 	}
 	if got := list[0].Namespaces["pid"].SharedWith; len(got) != 1 || got[0] == list[0].Name {
 		t.Errorf("%+v", list)
-	}
-}
-
-// Long logs keep their end, and a reader that follows sees each line once.
-func TestLongLog(t *testing.T) {
-	leak.Watch(t)
-	start(t, "db", `seq 3000000; sleep 0.3; echo end`)
-	r := trial.Command{Path: trial.Bin(t, "rl-logs"), Args: []string{"-f", "db"}}.Run(t)
-	if !strings.HasSuffix(r.OK(t), "3000000\nend") {
-		t.Errorf("it ends with %q", r.Stdout[max(0, len(r.Stdout)-40):])
-	}
-	const half = 8 << 20 // at least that much is kept
-	kept := rl(t, "rl-logs", "db").OK(t)
-	if len(kept) < half || len(kept) > 2*half || !strings.HasSuffix(kept, "3000000\nend") {
-		t.Errorf("%d bytes are kept", len(kept))
-	}
-	if out := rl(t, "rl-logs", "--tail", "3", "db").OK(t); out != "2999999\n3000000\nend" {
-		t.Errorf("%q", out)
 	}
 }
 
