@@ -34,9 +34,9 @@ const (
 	keeper    = "keeper"
 )
 
-// Patience is how long systemd may take for one order. A machine that is that late
-// has other troubles.
-const Patience = 10 * time.Second
+// Patience is how long systemd may take for one order. On a machine that is busy or emulated a
+// user's first one, for which systemd loads what it has not needed yet, can take more than ten seconds.
+const Patience = time.Minute
 
 // Apply makes the group, writes the limits, reads them back, and moves the process
 // init there. It is for the moment in which init waits: before it makes its group

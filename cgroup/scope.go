@@ -54,7 +54,12 @@ func (p *Placement) startScope(ctx context.Context, init, parent int) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	fail := func(err error) error { return fmt.Errorf("start %s: %w", p.Unit, err) }
+	fail := func(err error) error {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("systemd has not answered for %v", Patience)
+		}
+		return fmt.Errorf("start %s: %w", p.Unit, err)
+	}
 
 	signals := make(chan *dbus.Signal, 64)
 	conn.Signal(signals)

@@ -50,7 +50,7 @@ func TestGuest(t *testing.T) {
 	}
 	if t.Failed() {
 		text, _ := os.ReadFile(log)
-		t.Logf("the guest's console:\n%s", text)
+		t.Logf("the guest's console, its end:\n%s", text[max(0, len(text)-consoleTail):])
 	}
 }
 
@@ -77,6 +77,9 @@ func choose(t *testing.T) []Job {
 // patience is how long the guest may say nothing: its agent ends what hangs, and says so, unless
 // the guest does not get that far.
 const patience = Silence + 3*time.Minute
+
+// consoleTail is how much of the guest's console a failure shows, in bytes.
+const consoleTail = 8 << 10
 
 // guest is one that runs.
 type guest struct {
