@@ -25,7 +25,7 @@ type Session struct {
 
 // Open finds the caller's session. It costs a dozen system calls.
 //
-// What session.json says is checked: the boot, that the process started when it
+// What is written down is checked: the boot, that the process started when it
 // says, that it is alive, that its user namespace is the one named, is owned by
 // the caller's effective uid and is a child of his own user namespace.
 //

@@ -19,30 +19,30 @@ import (
 // user-mode networking is an order of magnitude faster with large packets.
 const MTU = 65520
 
-// State is what the session writes down about itself, in the file session.json.
+// State is what the session writes down about itself, in the file session.
 type State struct {
 	// Pid is that of the session's process, as the caller's pid namespace has it.
-	Pid int `json:"pid"`
+	Pid int
 	// StartTime is field 22 of /proc/PID/stat: clock ticks since the boot.
-	StartTime uint64 `json:"start_time"`
+	StartTime uint64
 	// BootID is /proc/sys/kernel/random/boot_id.
-	BootID string `json:"boot_id"`
+	BootID string
 	// UserNS and NetNS are the inode numbers of the namespaces.
-	UserNS uint64 `json:"userns"`
-	NetNS  uint64 `json:"netns"`
+	UserNS uint64
+	NetNS  uint64
 	// UIDMap and GIDMap are the maps of the user namespace; outside ids are those
 	// that the caller sees.
-	UIDMap []plan.Extent `json:"uid_map"`
-	GIDMap []plan.Extent `json:"gid_map"`
+	UIDMap []plan.Extent
+	GIDMap []plan.Extent
 	// Keep: the session stays when its last network is removed.
-	Keep bool `json:"keep,omitempty"`
+	Keep bool
 	// Upstream is the way out, as "pasta" or "slirp4netns"; "" when there is none,
 	// and Problem then says why.
-	Upstream string `json:"upstream,omitempty"`
-	Problem  string `json:"problem,omitempty"`
+	Upstream string
+	Problem  string
 	// Networks are those that are up, each with a Bridge.
-	Networks []Network `json:"networks"`
-	Created  time.Time `json:"created"`
+	Networks []Network
+	Created  time.Time
 }
 
 // Network finds a network of the session by its name.
@@ -57,7 +57,7 @@ func (s *State) Network(name string) (Network, bool) {
 
 // Dir is the directory of a caller's session, net in the runtime directory:
 //
-//	session.json        State, while a session runs
+//	session             State, while a session runs
 //	networks/NAME.json  Network, one for each, whether a session runs or not
 //	names/NAME/NUMBER   the names of the container at a port of the network
 //	control             the socket on which rl-net speaks with rl-netd
@@ -119,9 +119,9 @@ func (d Dir) Lock() (*os.File, error) {
 	}
 }
 
-// WriteState replaces session.json in one step. Errors are *os.PathError.
+// WriteState replaces the file in one step. Errors are *os.PathError.
 func (d Dir) WriteState(s State) error {
-	if err := writeJSON(d.path("session.json"), s); err != nil {
+	if err := writeFile(d.path(stateFile), s.text()); err != nil {
 		return err
 	}
 	return writeFile(d.PidFile(), []byte(strconv.Itoa(s.Pid)+"\n"))
@@ -129,22 +129,30 @@ func (d Dir) WriteState(s State) error {
 
 // RemoveState removes what says that there is a session: its networks stay.
 func (d Dir) RemoveState() {
-	for _, name := range []string{"session.json", "pid", "control"} {
+	for _, name := range []string{stateFile, "pid", "control"} {
 		_ = os.Remove(d.path(name))
 	}
 }
 
-// Pid is what session.json says of the session's process, whether it lives or not;
-// ok is false where it says nothing.
+// Pid is what is written down of the session's process, whether it lives or not;
+// ok is false where nothing is.
 func (d Dir) Pid() (pid int, ok bool) {
 	s, err := d.readState()
 	return s.Pid, err == nil
 }
 
-// readState reads session.json.
+const stateFile = "session"
+
 func (d Dir) readState() (State, error) {
-	var s State
-	return s, readJSON(d.path("session.json"), &s)
+	text, err := os.ReadFile(d.path(stateFile))
+	if err != nil {
+		return State{}, err
+	}
+	s, err := parseState(text)
+	if err != nil {
+		err = &os.PathError{Op: "decode", Path: d.path(stateFile), Err: err}
+	}
+	return s, err
 }
 
 // writeJSON writes to a temporary name beside path and renames: a reader sees the

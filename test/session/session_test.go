@@ -231,7 +231,7 @@ func TestStateIsAHint(t *testing.T) {
 			t.Errorf("%s: it is taken for a session", name)
 		}
 	}
-	if err := os.WriteFile(string(d)+"/session.json", []byte(`{"pid":`+strconv.Itoa(s.Pid)), 0o600); err != nil {
+	if err := os.WriteFile(string(d)+"/session", []byte("pid "+strconv.Itoa(s.Pid)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := session.Open(d); !errors.Is(err, session.ErrNone) {
