@@ -89,6 +89,9 @@ func parseState(text []byte) (s State, err error) {
 			return s, fmt.Errorf("line %q: %w", line, err)
 		}
 	}
+	if s.BootID == "" {
+		return s, errCutShort
+	}
 	return s, nil
 }
 
