@@ -21,6 +21,7 @@ type base struct {
 	container
 	spec   launch.Spec
 	facts  func(*launch.Facts)
+	layers string // "" for what Probe chooses
 	watch  []string // directories whose names are looked at after the end
 	remove []string // what one run must not leave for the next
 }
@@ -43,6 +44,9 @@ func (b base) compile(t *testing.T) *launch.Start {
 	host.TTY = false // a terminal may be where the tests are started
 	if b.facts != nil {
 		b.facts(&host.Facts)
+	}
+	if b.layers != "" {
+		host.Layers = b.layers
 	}
 	start, err := launch.Compile(&s, &host, nil)
 	if err != nil {
@@ -195,11 +199,12 @@ func onDisk(t *testing.T) base {
 	t.Helper()
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	layers := filepath.Join(dir, fmt.Sprintf("rl-run-%d-%d", os.Geteuid(), os.Getpid()))
+	layers := filepath.Join(dir, "layers")
 	return base{
 		container: container{rootfs: trial.Tree(t, "busybox"), options: []string{"--net=none"}},
 		spec:      launch.Spec{RootMode: launch.RootEphemeral, Net: launch.NetNone},
 		facts:     func(f *launch.Facts) { f.TmpfsUpper = false },
+		layers:    layers,
 		watch:     []string{layers},
 		remove:    []string{layers},
 	}

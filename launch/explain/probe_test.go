@@ -100,7 +100,7 @@ func (v view) status() {
 }
 
 // mounts leaves out what no two containers have in common: the numbers of
-// mounts, of peer groups and of devices.
+// mounts, of peer groups and of devices; and mounts that nobody gets to.
 func (v view) mounts() {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -117,6 +117,9 @@ func (v view) mounts() {
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)
 		if len(f) < 10 {
+			continue
+		}
+		if _, err := os.Lstat(f[4]); errors.Is(err, unix.EACCES) {
 			continue
 		}
 		dash := slices.Index(f, "-")

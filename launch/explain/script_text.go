@@ -52,7 +52,8 @@ rbind() {
 }
 `},
 	{"attributes", `# attributes PATH OPTIONS sets options on the mount at a path and on those below
-# it (mount(8) can do so by itself since 2.39: ro=recursive).
+# it (mount(8) can do so by itself since 2.39: ro=recursive). Where its root cannot
+# get to, as below /sys/kernel/debug, nobody can in the container.
 attributes() {
 	found=
 	while read -r _ _ _ _ place _; do
@@ -60,6 +61,7 @@ attributes() {
 		place=${place%x}
 		case $place/ in
 		"$1"/*)
+			[ -e "$place" ] || continue
 			mount -o "remount,bind,$2" "$place"
 			found=1
 			;;
