@@ -3,6 +3,7 @@ package container
 import (
 	"encoding/json"
 	"errors"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -32,7 +33,11 @@ type mountPoint struct {
 // container is detached, or the launcher killed. Then whoever looks at the container next takes them: the heir, as a rule. path is the
 // launcher's PATH.
 func (e *Entry) WriteCleanup(steps []plan.Step, path string) error {
-	if len(steps) == 0 && !e.hasCleanup() {
+	if len(steps) == 0 {
+		// A start that is compiled again may have less to undo; a stand-in removes the files that it knows.
+		if err := unix.Unlinkat(e.dir, cleanupFile, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+			return &os.PathError{Op: "remove", Path: e.path + "/" + cleanupFile, Err: err}
+		}
 		return nil
 	}
 	c := cleanup{Helpers: Text(path)}

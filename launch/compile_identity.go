@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -41,7 +42,7 @@ func (c *compiler) identity() (err error) {
 		}
 	}
 	if c.IDs.GroupsStay && len(s.GroupAdd) > 0 {
-		return hinted(fmt.Errorf("--group-add: with a map of a single id the kernel refuses setgroups"), idsHint(s.Userns.Mode, c.host.Caller, c.IDs.Maps))
+		return c.lacksIDs(errors.New("--group-add: with a map of a single id the kernel refuses setgroups"))
 	}
 	if c.IDs.GroupsStay {
 		c.User.Groups = nil
@@ -52,7 +53,7 @@ func (c *compiler) identity() (err error) {
 }
 
 func (c *compiler) unmapped(kind string, id uint32) error {
-	return hinted(fmt.Errorf("-u: %s %d has no id in the container's map", kind, id), idsHint(c.spec.Userns.Mode, c.host.Caller, c.IDs.Maps))
+	return c.lacksIDs(fmt.Errorf("-u: %s %d has no id in the container's map", kind, id))
 }
 
 func joinNonEmpty(a, b string) string {

@@ -54,10 +54,7 @@ func (m *Machine) namespaceFinding() Finding {
 	}
 	f.Health, f.Text = Unusable, m.Single.Error()
 	if s, ok := errors.AsType[*plan.StepError](m.Single); ok {
-		f.Text = Explain(s)
-	}
-	if !errors.Is(m.Single, unix.EPERM) { // of which the hint is from here
-		f.Mend = Hint(m.Single)
+		f.Text, f.Mend = Explain(s), ruledHint(s)
 	}
 	switch {
 	case m.Chroot && m.Leavable:
@@ -98,6 +95,14 @@ func (m *Machine) idFindings() []Finding {
 	return []Finding{m.subordinateFinding(), m.mapToolFinding()}
 }
 
+// mend is the line of a hint of rl-run: what is said to a user of his administrator is to be done here.
+func mend(hint string) string {
+	if who, line, found := strings.Cut(hint, ": "); found && strings.HasPrefix(who, "an administrator can ") {
+		return "sudo " + strings.ReplaceAll(line, " && ", " && sudo ")
+	}
+	return hint
+}
+
 // enough is how many ids a distribution's tree wants: nobody is 65534.
 const enough = 65535
 
@@ -108,14 +113,18 @@ func (m *Machine) subordinateFinding() Finding {
 	if who == "" {
 		who = fmt.Sprint(m.Caller.UID)
 	}
-	line := fmt.Sprintf("sudo usermod --add-subuids %[1]d-%[2]d --add-subgids %[1]d-%[2]d %[3]s", m.NextID, m.NextID+65535, who)
+	line := mend(subordinateHint(m.Caller, m.NextID))
 	switch {
+	case strings.HasPrefix(s.Problem, "/etc/sub"):
+		f.Health, f.Text, f.Mend = Degraded, f.Text+"; "+s.Problem, "sudoedit /etc/subuid /etc/subgid"
 	case s.Problem != "":
 		f.Health, f.Text, f.Mend = Degraded, f.Text+"; "+s.Problem, line
 	case count(s.UID) == 0 || count(s.GID) == 0:
 		f.Health, f.Text, f.Mend = Degraded, "none for "+who+": containers have a single id", line
 	case overlap(s.UID) || overlap(s.GID):
 		f.Health, f.Text, f.Mend = Degraded, f.Text+"; ranges overlap", "sudoedit /etc/subuid /etc/subgid"
+	case m.SharedIDs != "":
+		f.Health, f.Text, f.Mend = Degraded, f.Text+"; "+m.SharedIDs+" has some of them, too, and may change what containers own", "sudoedit /etc/subuid /etc/subgid"
 	case count(s.UID) < enough || count(s.GID) < enough:
 		f.Health, f.Text, f.Mend = Degraded, f.Text+": trees of distributions want 65535", line
 	}
@@ -127,13 +136,13 @@ func (m *Machine) mapToolFinding() Finding {
 	f := Finding{"newuidmap, newgidmap", Usable, "they work", ""}
 	for _, h := range []userns.Helper{c.Helpers.UID, c.Helpers.GID} {
 		if h.Problem != "" && f.Health == Usable {
-			f.Health, f.Text, f.Mend = Degraded, h.Problem, strings.TrimPrefix(helpersHint(c), "an administrator can ")
+			f.Health, f.Text, f.Mend = Degraded, h.Problem, mend(helpersHint(c))
 		}
 	}
 	switch {
 	case f.Health != Usable:
 	case c.Bar != "":
-		f.Health, f.Text, f.Mend = Degraded, "they gain no privilege: "+c.Bar, helpersHint(c)
+		f.Health, f.Text, f.Mend = Degraded, "they gain no privilege: "+c.Bar, mend(helpersHint(c))
 	case m.Mapped != nil:
 		f.Health, f.Text, f.Mend = Degraded, m.Mapped.Error(), Hint(m.Mapped)
 	}

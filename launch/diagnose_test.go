@@ -2,6 +2,7 @@ package launch
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -26,8 +27,18 @@ func refused(errno unix.Errno) error {
 	return &plan.StepError{Actor: plan.Parent, Step: plan.StartInit{Flags: unix.CLONE_NEWUSER}, Err: errno}
 }
 
-// TestDiagnose has machines as data, also such as this kernel cannot be: AppArmor, another release.
+// fixtures are the faults that TestDiagnose alone has: this kernel, or a plain user, cannot have them. All others are
+// had really in test/doctor.
+var fixtures = map[string]string{
+	"Debian's sysctl": "the kernel must have Debian's patch",
+	"AppArmor":        "the kernel must have that module, with a policy",
+	"no overlay":      "the kernel has it",
+	"no delegation":   "a plain user cannot make a group that holds controllers",
+}
+
+// TestDiagnose has machines as data.
 func TestDiagnose(t *testing.T) {
+	left := maps.Clone(fixtures)
 	for _, c := range []struct {
 		name   string
 		change func(*Machine)
@@ -62,7 +73,7 @@ func TestDiagnose(t *testing.T) {
 		{"overlapping ids", func(m *Machine) {
 			m.Caller.Subordinate.UID = append(m.Caller.Subordinate.UID, userns.Range{Start: 165535, Count: 10})
 		}, "subordinate ids", Degraded, "overlap", "sudoedit /etc/subuid"},
-		{"name service", func(m *Machine) { m.Caller.Subordinate.Problem = "getsubids: not found" }, "subordinate ids", Degraded, "getsubids: not found", "usermod"},
+		{"name service", func(m *Machine) { m.Caller.Subordinate.Problem = "getsubids: not found" }, "subordinate ids", Degraded, "getsubids: not found", "sudo apt-get install uidmap"},
 		{
 			"no newuidmap", func(m *Machine) { m.Caller.Helpers.UID = userns.Helper{Problem: "newuidmap: not found"} }, "newuidmap, newgidmap", Degraded,
 			"newuidmap: not found", "apt-get install uidmap",
@@ -70,6 +81,16 @@ func TestDiagnose(t *testing.T) {
 		{"no setuid bit", func(m *Machine) {
 			m.Caller.Helpers.UID = userns.Helper{Path: "/usr/bin/newuidmap", Problem: "newuidmap has no privilege"}
 		}, "newuidmap, newgidmap", Degraded, "no privilege", "chmod u+s /usr/bin/newuidmap"},
+		{"nosuid", func(m *Machine) {
+			m.Caller.Helpers.GID = userns.Helper{Path: "/opt/bin/newgidmap", Privilege: "setuid", Problem: "/opt/bin/newgidmap: on a file system mounted nosuid"}
+		}, "newuidmap, newgidmap", Degraded, "mounted nosuid", `sudo mount -o remount,suid "$(findmnt -no TARGET -T /opt/bin/newgidmap)"`},
+		{"bounding set", func(m *Machine) { m.Caller.Bar = "the bounding set lacks cap_setuid" }, "newuidmap, newgidmap", Degraded, "lacks cap_setuid", "--cap-add SETUID,SETGID"},
+		{"shared ids", func(m *Machine) { m.SharedIDs = "bob" }, "subordinate ids", Degraded, "bob has some of them, too", "sudoedit /etc/subuid"},
+		{"wrong line", func(m *Machine) { m.Caller.Subordinate.Problem = "/etc/subuid: line 2: want" }, "subordinate ids", Degraded, "line 2", "sudoedit /etc/subuid"},
+		{"chroot", func(m *Machine) { m.Single, m.Chroot = refused(unix.EPERM), true }, "user namespaces", Unusable, "in a chroot the kernel makes no", "bwrap --bind DIR /"},
+		{"chroot or module", func(m *Machine) { m.Single = refused(unix.EPERM) }, "user namespaces", Unusable, "or this is a chroot", "bwrap --bind DIR /"},
+		{"root in a chroot", func(m *Machine) { m.Single, m.Chroot, m.Leavable = refused(unix.EPERM), true, true }, "user namespaces", Usable, "which the caller may leave", ""},
+		{"no /proc", func(m *Machine) { m.NoProc = true }, "/proc", Unusable, "none is mounted", "mount -t proc proc /proc"},
 		{"no_new_privs", func(m *Machine) { m.Caller.Bar = "no_new_privs is set" }, "newuidmap, newgidmap", Degraded, "no_new_privs is set", "without no_new_privs"},
 		{"map refused", func(m *Machine) { m.Mapped = errors.New("newuidmap: uid range [0-1) -> [1000-1001) not allowed") }, "newuidmap, newgidmap", Degraded, "not allowed", ""},
 		{
@@ -92,6 +113,7 @@ func TestDiagnose(t *testing.T) {
 		},
 		{"state", func(m *Machine) { m.Runtime = errors.New("it belongs to uid 0") }, "state of containers", Degraded, "uid 0", "XDG_RUNTIME_DIR"},
 	} {
+		delete(left, c.name)
 		t.Run(c.name, func(t *testing.T) {
 			m := healthy()
 			c.change(&m)
@@ -117,5 +139,8 @@ func TestDiagnose(t *testing.T) {
 				t.Errorf("the machine is %s, want %s", worst, c.health)
 			}
 		})
+	}
+	if len(left) > 0 {
+		t.Errorf("no machine is like that: %v", left)
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/cgroup"
@@ -53,6 +55,7 @@ type Machine struct {
 	Runtime    error            // of the directory for the containers' state
 	Free       uint64           // bytes for layers on disk
 	LayersIn   string
+	SharedIDs  string // who else has some of the caller's subordinate ids
 	NextID     uint32 // above all subordinate ids that anybody has
 }
 
@@ -85,8 +88,14 @@ func ProbeMachine(runtimeDir error, getenv func(string) string) (m Machine, err 
 	if ids, err := userns.Compile(userns.Request{}, m.Caller); err == nil && ids.How.Way != userns.WaySelf && m.Single == nil {
 		m.Mapped = tryUserNamespace(userns.ModeAuto, m.Caller)
 	}
-	if m.ProcMasks, err = rootfs.Submounts("/proc"); err != nil {
+	mounts, err := mountinfo.GetMounts(nil)
+	if err != nil {
 		return m, err
+	}
+	if !visible(mounts, "proc", emptyProc[:]) {
+		if m.ProcMasks, err = rootfs.Submounts("/proc"); err != nil {
+			return m, err
+		}
 	}
 	filesystems, err := small("/proc/filesystems")
 	if err != nil {
@@ -101,6 +110,7 @@ func ProbeMachine(runtimeDir error, getenv func(string) string) (m Machine, err 
 		m.Free = fs.Bavail * uint64(fs.Bsize)
 	}
 	m.NextID = nextSubordinate()
+	m.SharedIDs = whoShares(m.Caller)
 	return m, nil
 }
 
@@ -160,23 +170,41 @@ func (m *Machine) tryLimits(getenv func(string) string) {
 	}
 }
 
+// subordinates calls do with each line of a file of subordinate ids that is one.
+func subordinates(file string, do func(owner string, r userns.Range)) {
+	text, err := small(file)
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) == 3 {
+			first, err1 := strconv.ParseUint(f[1], 10, 32)
+			count, err2 := strconv.ParseUint(f[2], 10, 32)
+			if err1 == nil && err2 == nil {
+				do(f[0], userns.Range{Start: uint32(first), Count: uint32(count)})
+			}
+		}
+	}
+}
+
 // nextSubordinate is the first id above all that /etc/subuid and /etc/subgid give away.
 func nextSubordinate() uint32 {
 	next := uint64(100000)
 	for _, file := range []string{"/etc/subuid", "/etc/subgid"} {
-		text, err := small(file)
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(text)) {
-			if f := strings.Split(strings.TrimSpace(line), ":"); len(f) == 3 {
-				first, err1 := strconv.ParseUint(f[1], 10, 32)
-				count, err2 := strconv.ParseUint(f[2], 10, 32)
-				if err1 == nil && err2 == nil {
-					next = max(next, first+count)
-				}
-			}
-		}
+		subordinates(file, func(_ string, r userns.Range) { next = max(next, uint64(r.Start)+uint64(r.Count)) })
 	}
 	return uint32(min(next, 1<<32-1))
+}
+
+// whoShares is another user who has been given some of the caller's subordinate ids, or nobody.
+func whoShares(c userns.Caller) (who string) {
+	for file, own := range map[string][]userns.Range{"/etc/subuid": c.Subordinate.UID, "/etc/subgid": c.Subordinate.GID} {
+		subordinates(file, func(owner string, r userns.Range) {
+			if owner != c.Subordinate.Name && owner != strconv.FormatUint(uint64(c.UID), 10) &&
+				slices.ContainsFunc(own, func(o userns.Range) bool { return overlap([]userns.Range{o, r}) }) {
+				who = owner
+			}
+		})
+	}
+	return who
 }

@@ -63,7 +63,6 @@ const (
 )
 
 var hintRules = [...]hintRule{
-	{plan.KindStartInit, []unix.Errno{unix.ENOSPC, unix.EUSERS}, nil, "all user namespaces are in use: an administrator can raise user.max_user_namespaces (sysctl)"},
 	{plan.KindStartInit, []unix.Errno{unix.ENOSYS, unix.EINVAL}, nil, "rl-run needs Linux 5.12 or newer"},
 	{plan.KindStartInit, []unix.Errno{unix.EAGAIN}, nil, processesHint},
 	// verify_root_map() in kernel/user_namespace.c, since 5.12
@@ -142,9 +141,19 @@ func Hint(err error) string {
 	if !errors.As(err, &step) {
 		return ""
 	}
-	if step.Step.Kind() == plan.KindStartInit && errors.Is(step.Err, unix.EPERM) {
+	if step.Step.Kind() == plan.KindStartInit && refuses(step.Err) {
 		return whyRefused(refusal(step).namespaceFinding())
 	}
+	return ruledHint(step)
+}
+
+// refuses tells the errnos with which the kernel makes no user namespace that it could make.
+func refuses(err error) bool {
+	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EUSERS)
+}
+
+// ruledHint is what the table has.
+func ruledHint(step *plan.StepError) string {
 	for _, r := range hintRules {
 		if r.kind == step.Step.Kind() && (r.when == nil || r.when(step.Step)) &&
 			slices.ContainsFunc(r.errnos, func(e unix.Errno) bool { return errors.Is(step.Err, e) }) {

@@ -2,11 +2,29 @@ package launch
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/userns"
 )
+
+// idsError is that an id has none in the container's map.
+type idsError struct {
+	error
+	mode   userns.Mode
+	caller userns.Caller
+	maps   userns.Maps
+}
+
+func (e *idsError) Unwrap() error { return e.error }
+
+// Hint looks for free ids where the caller needs some.
+func (e *idsError) Hint() string { return idsHint(e.mode, e.caller, e.maps) }
+
+func (c *compiler) lacksIDs(err error) error {
+	return &idsError{err, c.spec.Userns.Mode, c.host.Caller, c.IDs.Maps}
+}
 
 // idsHint is how a caller comes to more ids than a container's map has.
 func idsHint(mode userns.Mode, c userns.Caller, m userns.Maps) string {
@@ -15,7 +33,7 @@ func idsHint(mode userns.Mode, c userns.Caller, m userns.Maps) string {
 	}
 	if len(m.UID) == 1 && m.UID[0].Count == 1 {
 		if len(c.Subordinate.UID) == 0 || len(c.Subordinate.GID) == 0 {
-			return subordinateHint(c)
+			return subordinateHint(c, nextSubordinate())
 		}
 		return helpersHint(c)
 	}
@@ -34,22 +52,37 @@ func helpersHint(c userns.Caller) string {
 		case h.Problem == "":
 		case h.Path == "":
 			return "an administrator can install newuidmap and newgidmap: apt-get install uidmap, or dnf install shadow-utils"
+		case strings.Contains(h.Problem, "not root of this user namespace"):
+			return "the host's " + filepath.Base(h.Path) + " is of no use in a user namespace that root has no id in: start rl-run outside of it"
+		case strings.Contains(h.Problem, "nosuid"):
+			return `an administrator can mount it anew: mount -o remount,suid "$(findmnt -no TARGET -T ` + h.Path + `)"`
 		case h.Privilege == "":
 			return "an administrator can give it the privilege: chmod u+s " + h.Path
 		}
 	}
-	if c.Bar != "" && strings.Contains(c.Bar, "no_new_privs") {
+	switch {
+	case strings.Contains(c.Bar, "no_new_privs"):
 		return "start rl-run from a process without no_new_privs (see NoNewPrivs in /proc/self/status)"
+	case c.Bar != "":
+		return "start rl-run from a process with all of the bounding set (see CapBnd in /proc/self/status); in a container: start that with --cap-add SETUID,SETGID"
 	}
 	return ""
 }
 
-func subordinateHint(c userns.Caller) string {
+// subordinateHint is how a caller comes to subordinate ids; next is the first that nobody has.
+func subordinateHint(c userns.Caller, next uint32) string {
 	who := c.Subordinate.Name
 	if who == "" {
 		who = fmt.Sprint(c.UID)
 	}
-	return fmt.Sprintf("an administrator can give you subordinate ids: a line %s:100000:65536 in /etc/subuid and /etc/subgid, with a range that nobody else has", who)
+	line := fmt.Sprintf("usermod --add-subuids %[1]d-%[2]d --add-subgids %[1]d-%[2]d %[3]s", next, next+65535, who)
+	switch {
+	case strings.Contains(c.Subordinate.Problem, "getsubids: not found"):
+		return "an administrator can install what asks for them: apt-get install uidmap"
+	case c.Subordinate.Source == "getsubids":
+		return "an administrator can give " + who + " ids where nsswitch.conf looks for subid, or have it look into /etc/subuid: sed -i '/^subid:/d' /etc/nsswitch.conf && " + line
+	}
+	return "an administrator can give you subordinate ids: " + line
 }
 
 // inside lists the ids of a map as the container has them.

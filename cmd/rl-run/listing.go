@@ -50,9 +50,9 @@ func (l *listing) reserve() error {
 	case s.Detach, errors.As(err, &used), errors.As(err, &name):
 		return err
 	case s.Strict:
-		return fmt.Errorf("--strict: the container is not listed: %w", err)
+		return fmt.Errorf("--strict: %s%w", notListed, err)
 	}
-	l.note("the container is not listed: " + err.Error())
+	l.note(notListed + err.Error())
 	return nil
 }
 
@@ -129,6 +129,20 @@ func (l *listing) detach(start launcher) int {
 	return say(e.Name + "\n")
 }
 
+const notListed = "the container is not listed: "
+
+// listable is why there is no place for the state of a container, as far as that shows before one is made.
+func listable() error {
+	fd, _, err := callersRuntime().Find()
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err == nil {
+		_ = unix.Close(fd)
+	}
+	return err
+}
+
 // unlisted is for how long a container without a name is not listed: to write
 // down what has ended before anybody can ask for it would cost every start.
 const unlisted = 50 * time.Millisecond
@@ -176,7 +190,7 @@ func (l *listing) attend(early bool, start launcher, signals int) int {
 // register writes down that the container runs, under a name that it may get only now.
 func (l *listing) register(c *launch.Container) {
 	if err := l.reserve(); err != nil {
-		l.note("the container is not listed: " + err.Error())
+		l.note(notListed + err.Error())
 	}
 	if l.entry == nil {
 		return

@@ -42,12 +42,18 @@ func run(args []string) int {
 	}
 	note := note(f.spec.Quiet)
 	if f.explain != "" {
+		if err := launch.Foresee(&host); err != nil {
+			return fail(err)
+		}
 		start, err := launch.Compile(&f.spec, &host, filter)
 		if err != nil {
 			return fail(err)
 		}
 		for _, n := range start.Notes {
 			note(n)
+		}
+		if err := listable(); err != nil && !f.spec.Detach {
+			note(notListed + err.Error())
 		}
 		if err := explained(f, start); err != nil {
 			return fail(err)

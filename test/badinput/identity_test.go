@@ -110,7 +110,7 @@ func TestNoSubordinateIDs(t *testing.T) {
 		t.Errorf("without subordinate ids: got %+v", got)
 	}
 	refused(t, poor(t, none, "-u", "5", "/mnt/tree"), 125,
-		"-u: user 5 has no id in the container's map", "a line 60123:100000:65536 in /etc/subuid and /etc/subgid")
+		"-u: user 5 has no id in the container's map", "an administrator can give you subordinate ids: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 60123")
 	refused(t, poor(t, none, "--uidmap", "0:2000:10", "/mnt/tree"), 125,
 		"--uidmap 0:2000:10: host uid 2000 is neither your own (60123) nor one of your subordinate uids (none)", "")
 }

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -22,15 +21,7 @@ func diagnose(t *testing.T, script string) (map[string]launch.Finding, int) {
 		script = `exec "$@"`
 	}
 	r := trial.Command{Path: "/bin/sh", Args: []string{"-c", script, "sh", trial.Bin(t, "rl-doctor"), "--json"}}.Run(t)
-	var list []launch.Finding
-	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil {
-		t.Fatalf("exit code %d, %q, %q: %v", r.Code, r.Stdout, r.Stderr, err)
-	}
-	byPart := make(map[string]launch.Finding)
-	for _, f := range list {
-		byPart[f.Part] = f
-	}
-	return byPart, r.Code
+	return findings(t, r), r.Code
 }
 
 func check(t *testing.T, f launch.Finding, health launch.Health, text, mend string) {
@@ -93,17 +84,6 @@ func TestNoDriver(t *testing.T) {
 func TestClosedTun(t *testing.T) {
 	found, _ := diagnose(t, inner(`mount -t tmpfs tmpfs /dev/net; exec "$@"`))
 	check(t, found["network"], launch.Degraded, "/dev/net/tun is missing", "modprobe tun")
-}
-
-func TestNoRuntimeDir(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(dir+"/rl-run", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	found, _ := diagnose(t, `XDG_RUNTIME_DIR=`+dir+` exec "$@"`)
-	if f := found["state of containers"]; f.Health == launch.Unusable || f.Text == "" {
-		t.Errorf("%+v", f)
-	}
 }
 
 // What limits lack is said with the lines that delegate it, or they can be had.

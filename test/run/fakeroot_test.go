@@ -3,7 +3,6 @@ package run
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rl-run/rl-run/internal/trial"
 )
@@ -35,24 +34,53 @@ func TestFakeRoot(t *testing.T) {
 	r.Fails(t, 125, "--fake-root: with no-new-privileges=false")
 }
 
-// TestFakeRootInstalls has packages that make users, groups and files of theirs. The same
-// without the option fails at apt's own change of user.
+// owned makes a package with files of other users, and two trees that know these.
+const owned = `set -e
+	cat >/owned.spec <<-'END'
+		Name: owned
+		Version: 1
+		Release: 1
+		Summary: files of others
+		License: none
+		BuildArch: noarch
+		%description
+		%install
+		mkdir -p %{buildroot}/srv/owned
+		echo text >%{buildroot}/srv/owned/file
+		%files
+		%dir %attr(0750, daemon, mail) /srv/owned
+		%attr(0640, daemon, mail) /srv/owned/file
+	END
+	sed -i 's/^\t*//' /owned.spec
+	rpmbuild --quiet -bb --define '_topdir /owned' /owned.spec 2>/dev/null
+	for target in /plain /fake; do mkdir -p $target/etc; cp /etc/passwd /etc/group $target/etc; done`
+
+// TestFakeRootInstalls has packages that make users, groups and files of theirs, by apt and by dnf. The same without the option
+// fails: apt at its own change of user, rpm at the first owner.
 func TestFakeRootInstalls(t *testing.T) {
 	begin(t)
-	dir := t.TempDir() + "/tree"
+	dir, long := t.TempDir()+"/tree", 10*trial.Timeout // it fetches packages
 	trial.Command{Path: "/bin/sh", Args: []string{
 		"-ec", `mkdir "$2"; "$0" tar -C "$1" --exclude='./dev/*' -cf - . | tar -C "$2" -xf - --no-same-owner`,
 		trial.Bin(t, "rl-unshare"), trial.Tree(t, "debian"), dir,
-	}, Timeout: 5 * time.Minute}.Run(t).OK(t)
-	install := func(options ...string) trial.Result {
+	}, Timeout: long}.Run(t).OK(t)
+	single := func(text string, options ...string) trial.Result {
 		return trial.Command{
-			Args: append(append([]string{"--quiet", "--userns=single", "--net=host", "--rw"}, options...), dir, "sh", "-c",
-				"apt-get update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y openssh-client dbus man-db sudo cron >/dev/null 2>&1 && dpkg -s cron sudo | grep Status"),
-			Timeout: 5 * time.Minute, // it fetches packages
+			Args:    append(append([]string{"--quiet", "--userns=single", "--net=host", "--rw"}, options...), dir, "sh", "-c", text),
+			Timeout: long,
 		}.Run(t)
 	}
-	if r := install(); r.Code == 0 {
+	const apt = "apt-get update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y openssh-client dbus man-db sudo cron >/dev/null 2>&1 && dpkg -s cron sudo | grep Status"
+	if r := single(apt); r.Code == 0 {
 		t.Errorf("apt does without --fake-root: %q", r.Stdout)
 	}
-	want(t, "packages", install("--fake-root").OK(t), "Status: install ok installed\nStatus: install ok installed")
+	want(t, "packages", single(apt, "--fake-root").OK(t), "Status: install ok installed\nStatus: install ok installed")
+
+	single("apt-get install -y --no-install-recommends dnf rpm >/dev/null 2>&1", "--fake-root").OK(t)
+	single(owned).OK(t)
+	const dnf = "dnf -y -q --disablerepo='*' --releasever=1 --installroot=$target install /owned/RPMS/noarch/owned-1-1.noarch.rpm >/dev/null && stat -c %u:%g $target/srv/owned/file && rpm --root $target -q owned"
+	if r := single("target=/plain; " + dnf); r.Code == 0 || !strings.Contains(r.Stderr, "Error unpacking rpm package") {
+		t.Errorf("dnf does without --fake-root: %d, %q, %q", r.Code, r.Stdout, r.Stderr)
+	}
+	want(t, "package", single("target=/fake; "+dnf, "--fake-root").OK(t), "0:0\nowned-1-1.noarch")
 }

@@ -36,6 +36,9 @@ func TestOldClone(t *testing.T) {
 		/rl/rl-run --quiet -d --net=none --name box /inner sleep 1000 && /rl/rl-exec box sh -c 'echo in $HOSTNAME' && /rl/rl-inspect box && /rl/rl-rm -f box
 		/rl/rl-run --quiet --copy --net=none /inner echo copied; /rl/rl-unshare --quiet sh -c 'echo mapped'`)
 	holds(t, "output", r.OK(t), "in box\n", "copied\n", "mapped", `"clone3(2) is refused here: processes are made by clone(2)"`)
+	r = inner("/rl/rl-run --explain --net=none --userns=single /inner true")
+	r.OK(t)
+	holds(t, "--explain", r.Stderr, note)
 	inner("/rl/rl-run --strict --net=none --userns=single /inner true").Fails(t, 125, "rl-run: error: --strict: ", "clone3(2) is refused here", "rl-run: hint: rl-doctor")
 }
 
@@ -53,43 +56,105 @@ func TestFilterAgainstUserNamespaces(t *testing.T) {
 		Fails(t, 125, "rl-run: error: start init", "operation not permitted", "rl-run: hint: a seccomp filter of what runs this is in force: start the outer container with --nest")
 }
 
-// Each fallback that a plain user can bring about: announced once, and with --strict an error that names it.
+// Each fallback that a plain user can bring about: announced once, shown by --explain and rl-inspect, and with --strict an
+// error that names it.
 func TestLadder(t *testing.T) {
 	tree := begin(t)
+	single := []string{"--net=none", "--userns=single"} // the other fallback of that place is asked for
 	for _, c := range []struct {
-		name   string
-		script string // prepares the machine for "$@"
-		fallen string
-		single bool // the other fallback of that place is asked for
+		name    string
+		script  string // prepares the machine for "$@"
+		fallen  string
+		options []string
+		unseen  bool // by --explain: only trying can tell
 	}{
-		{"no_new_privs", `exec setpriv --no-new-privs "$@"`, "only one id is mapped: newuidmap gains no privilege: no_new_privs is set", false},
-		{"nosuid", `exec unshare -Urm sh -c 'mount --bind /usr/bin /usr/bin; mount -o remount,bind,nosuid /usr/bin; exec unshare -U --map-user=1 --map-group=1 "$@"' sh "$@"`, "only one id is mapped: ", false},
-		{"no newuidmap", `exec unshare -Urm sh -c 'mount --bind /dev/null /usr/bin/newuidmap; exec unshare -U --map-user=1 --map-group=1 "$@"' sh "$@"`, "only one id is mapped: ", false},
-		{"uid 0 in a namespace", `exec unshare -Urm "$@"`, "only one id is mapped: this user namespace has no uid but 0", false},
-		{"masked /proc", `exec unshare -Urmpf --mount-proc sh -c 'mount --bind /dev/null /proc/keys; exec "$@"' sh "$@"`, "a part of the outer /proc is masked: ", true},
-		{"no runtime directory", `exec "$0" --quiet unshare -m sh -c 'mount -t tmpfs none /run; mount -t tmpfs none /tmp; mkdir /tmp/rl-run-0; chown 5 /tmp/rl-run-0; unset XDG_RUNTIME_DIR; exec "$@"' sh "$@"`, "the container is not listed: ", true},
+		{"no_new_privs", `exec setpriv --no-new-privs "$@"`, "only one id is mapped: newuidmap gains no privilege: no_new_privs is set", nil, false},
+		{"nosuid", `exec unshare -Urm sh -c 'mount --bind /usr/bin /usr/bin; mount -o remount,bind,nosuid /usr/bin; exec unshare -U --map-user=1 --map-group=1 "$@"' sh "$@"`, "only one id is mapped: ", nil, false},
+		{"no newuidmap", `exec unshare -Urm sh -c 'mount --bind /dev/null /usr/bin/newuidmap; exec unshare -U --map-user=1 --map-group=1 "$@"' sh "$@"`, "only one id is mapped: ", nil, false},
+		{"uid 0 in a namespace", `exec unshare -Urm "$@"`, "only one id is mapped: this user namespace has no uid but 0", nil, false},
+		{"uid 0 with many ids", `exec "$0" --quiet "$@"`, "no subordinate ids: the host's stand for themselves (uids 1-", nil, false},
+		{"groups", `exec "$0" --quiet setpriv --reuid 1000 --regid 1000 --groups 1000,4,27 --inh-caps=-all -- "$@"`, "the caller's supplementary groups (4, 27) stay with the container: ", single, false},
+		{"masked /proc", `exec unshare -Urmpf --mount-proc sh -c 'mount --bind /dev/null /proc/keys; exec "$@"' sh "$@"`, "a part of the outer /proc is masked: ", single, false},
+		{"masked /sys", `exec unshare -Urmn sh -c 'mount -t sysfs none /sys; mount -t tmpfs none /sys/kernel; exec "$@"' sh "$@"`, "a part of the outer /sys is masked, or ", single, false},
+		{"no tun", `exec unshare -Urm sh -c 'mount -t tmpfs none /dev/net; exec "$@"' sh "$@"`, "no network: /dev/net/tun is missing", []string{"--userns=single"}, false},
+		{"no user xattrs", `exec setarch --uname-2.6 "$@"`, "an overlay in memory does not work here: writes to the root go to ", nil, false},
+		{
+			// the kernel stacks two filesystems and no third
+			"no overlay", `exec unshare -Urm sh -c 'low=$TREE; mount -t tmpfs none /mnt
+				for n in 1 2; do
+					mkdir /mnt/$n /mnt/$n.up /mnt/$n.work; mount -t overlay -o "lowerdir=$low,upperdir=/mnt/$n.up,workdir=/mnt/$n.work,userxattr" none /mnt/$n; low=/mnt/$n
+				done
+				mount --bind /mnt/2 "$TREE"; exec "$@"' sh "$@"`,
+			tree + " cannot be a layer of an overlay here: it is copied into memory", single, true,
+		},
+		{"no runtime directory", `exec "$0" --quiet unshare -m sh -c 'mount -t tmpfs none /run; mount -t tmpfs none /tmp; mkdir /tmp/rl-run-0; chown 5 /tmp/rl-run-0; unset XDG_RUNTIME_DIR; exec "$@"' sh "$@"`, "the container is not listed: ", single, false},
 	} {
 		t.Run(strings.ReplaceAll(c.name, "/", ""), func(t *testing.T) {
-			start := func(options ...string) trial.Result {
-				return trial.Command{Path: "/bin/sh", Args: slices.Concat([]string{"-c", c.script, trial.Bin(t, "rl-unshare"), trial.Bin(t, "rl-run"), "--net=none"},
-					options, []string{tree, "sh", "-c", "sleep 0.3; echo started"})}.Run(t)
+			options := c.options
+			if options == nil {
+				options = []string{"--net=none"}
 			}
-			var options []string
-			if c.single {
-				options = []string{"--userns=single"}
+			in := func(words ...string) trial.Result {
+				return trial.Command{
+					Path: "/bin/sh", Env: []string{"TREE=" + tree},
+					Args: slices.Concat([]string{"-c", c.script, trial.Bin(t, "rl-unshare")}, words),
+				}.Run(t)
 			}
-			r := start(options...)
+			start := func(more ...string) trial.Result {
+				return in(slices.Concat([]string{trial.Bin(t, "rl-run")}, options, more, []string{tree, "sh", "-c", "sleep 0.3; echo started"})...)
+			}
+			once := func(r trial.Result) {
+				t.Helper()
+				if n := strings.Count(r.Stderr, "rl-run: note: "+c.fallen); n != 1 {
+					t.Errorf("%d times %q in %q", n, c.fallen, r.Stderr)
+				}
+			}
+			r := start()
 			want(t, "output", r.OK(t), "started")
-			if n := strings.Count(r.Stderr, "rl-run: note: "+c.fallen); n != 1 {
-				t.Errorf("%d times %q in %q", n, c.fallen, r.Stderr)
+			once(r)
+			if r = start("--explain"); r.OK(t) == "" || !c.unseen {
+				once(r)
 			}
-			r = start(append(options, "--strict")...)
-			r.Fails(t, 125, "rl-run: error: --strict: ", c.fallen)
+			lacks(t, "a plan", r.Stdout, "started\n")
+			r = start("--strict")
+			if r.Fails(t, 125, "rl-run: error: --strict: "); !c.unseen { // else what is tried before is named
+				holds(t, "error", r.Stderr, c.fallen)
+			}
 			lacks(t, "output", r.Stdout, "started")
+			if c.name == "no runtime directory" { // where nothing is to be inspected
+				return
+			}
+			r = in(slices.Concat([]string{"sh", "-c", `rl=$1; shift; "$rl" --quiet --name ladder "$@" &
+				until out=$("${rl%run}inspect" ladder 2>/dev/null) && case $out in *'"running"'*) ;; *) false ;; esac; do sleep 0.1; done
+				echo "$out"; "${rl%run}rm" -f ladder; wait`, "sh", trial.Bin(t, "rl-run")}, options, []string{tree, "sleep", "1000"})...)
+			_, fallbacks, _ := strings.Cut(r.Stdout, `"Fallbacks": [`)
+			holds(t, "Fallbacks", fallbacks, strings.ReplaceAll(c.fallen, `"`, `\"`))
 		})
 	}
 	// nothing is less than was asked for
 	want(t, "output", trial.Run(t, "--strict", "--net=none", tree, "echo", "started").OK(t), "started")
+}
+
+// A filter that refuses sethostname(2), as podman's does in a user namespace: the name is the outer one.
+func TestRefusedName(t *testing.T) {
+	tree := begin(t)
+	profile, bin := filepath.Join(t.TempDir(), "profile.json"), filepath.Dir(trial.Bin(t, "rl-run"))
+	write(t, profile, `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["sethostname"], "action": "SCMP_ACT_ERRNO", "errno": "EPERM"}]}`)
+	inner := func(text string) trial.Result {
+		t.Helper()
+		// the outer filter is in force when rl-run's own name has been set
+		return trial.Run(t, "--quiet", "--net=none", "--hostname=outer", "--security-opt", "seccomp="+profile, "--security-opt", "unmask=ALL",
+			"-v", bin+":/rl:ro", "-v", tree+":/inner:ro", tree, "sh", "-c", "/rl/rl-run "+text)
+	}
+	r := inner("--net=none --userns=single /inner sh -c 'hostname; cat /etc/hostname; echo $HOSTNAME; grep -c outer /etc/hosts'")
+	want(t, "names", r.OK(t), "outer\nouter\nouter\n1")
+	if n := strings.Count(r.Stderr, "rl-run: note: no host name can be set here: the container keeps the outer one, outer"); n != 1 {
+		t.Errorf("%d notes: %q", n, r.Stderr)
+	}
+	inner("--net=none --strict --userns=single /inner true").Fails(t, 125, "--strict: no host name can be set here")
+	inner("--net=none --hostname=mine --userns=single /inner true").Fails(t, 125, "--hostname mine: what runs this refuses sethostname(2)", "rl-run: hint: leave it out")
+	r = inner("-d --quiet --net=none --userns=single --name box /inner sleep 1000; /rl/rl-inspect box | grep -A1 Fallbacks; /rl/rl-rm -f box")
+	holds(t, "Fallbacks", r.OK(t), `"no host name can be set here: `)
 }
 
 // The outer /proc that a container gets below a masked one is read-only: its root is the uid outside, and could
