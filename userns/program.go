@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// helperTimeout is when a program that does not end is killed. It is generous:
-	// newuidmap may wait for a directory service.
-	helperTimeout = 10 * time.Second
+	// helperTimeout is when a program that does not end is killed. It is generous: an emulated machine that starts
+	// fifty containers at once takes more than ten seconds.
+	helperTimeout = time.Minute
 
 	// killTimeout is how long the end of a killed program is awaited. Only one in
 	// uninterruptible sleep takes longer; it is then left behind.

@@ -96,7 +96,7 @@ func TestRunAllTimeLimit(t *testing.T) {
 		t.Errorf("the other one: %v", err)
 	}
 	err := hang.failure()
-	checkError(t, err, "no end after 10s, killed: waiting")
+	checkError(t, err, "no end after 1m0s, killed: waiting")
 	if e, ok := errors.AsType[*ExitError](err); !ok || !e.TimedOut || e.Status.Signal() != unix.SIGKILL {
 		t.Errorf("got %#v", err)
 	}

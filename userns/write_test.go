@@ -344,7 +344,7 @@ func TestHelperHangs(t *testing.T) {
 	if err := runAll(50*time.Millisecond, hang); err != nil {
 		t.Fatal(err)
 	}
-	checkError(t, helperFailure(hang, unix.CAP_SETUID), "map ids: sleep: no end after 10s, killed; /bin/sleep: neither setuid root")
+	checkError(t, helperFailure(hang, unix.CAP_SETUID), "map ids: sleep: no end after 1m0s, killed; /bin/sleep: neither setuid root")
 }
 
 func TestWriteMapsDirect(t *testing.T) {

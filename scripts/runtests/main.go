@@ -1,5 +1,5 @@
-// Runtests runs the tests of all packages, one package after the other, and
-// ends with one line that counts them.
+// Runtests runs the tests of all packages, one package after the other but for one that
+// may be tested beside them, and ends with one line that counts them.
 //
 // What go test does not do, it does: it counts tests, it fails on a skip where
 // none is allowed, and it holds a package to account for the processes that its
@@ -35,6 +35,7 @@ func main() {
 	each := flag.Duration("timeout", 10*time.Minute, "`limit` of one package")
 	guest := flag.Duration("guest", 20*time.Minute, "`limit` of test/vm, the tests in an emulated machine")
 	all := flag.Duration("total", 27*time.Minute, "`limit` of the whole run")
+	name := flag.String("beside", "", "`package`, by its path below the module's, to test at the same time as the others")
 	dir := flag.String("bin", ".cache/tests", "`directory` that takes the test binaries")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
@@ -53,7 +54,7 @@ func main() {
 	defer cancel()
 
 	_, noSkip := os.LookupEnv("RLRUN_NO_SKIP")
-	total, err := run(ctx, os.Stdout, *dir, limits{*each, *guest}, patterns)
+	total, err := run(ctx, os.Stdout, *dir, *name, limits{*each, *guest}, patterns)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "runtests: error: %v\n", err)
 		total.Failed++
@@ -66,14 +67,21 @@ func main() {
 
 // run tests the packages and prints one line for each. A package that fails
 // is no error of run; what keeps it from testing the rest is.
-func run(ctx context.Context, w io.Writer, dir string, limit limits, patterns []string) (Count, error) {
-	var total Count
+func run(ctx context.Context, w io.Writer, dir, name string, limit limits, patterns []string) (total Count, err error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return total, os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", err)
 	}
 	packages, err := list(ctx, patterns)
 	if err != nil {
 		return total, err
+	}
+	alone, packages := apart(packages, name)
+	if alone != nil {
+		b, err := startBeside(ctx, "-bin="+dir+"/beside", "-guest="+limit.guest.String(), "-timeout="+limit.each.String(), alone.ImportPath)
+		if err != nil {
+			return total, err
+		}
+		defer func() { total = total.plus(b.wait(w)) }()
 	}
 	suite, err := newSuite(ctx, dir, limit)
 	if err != nil {

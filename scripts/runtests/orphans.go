@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,7 +18,10 @@ type child struct {
 	dead bool // a zombie that waits to be reaped
 }
 
-// children returns the processes whose parent this one is, except one.
+// spared are children of this process that are no package's.
+var spared []int
+
+// children returns the processes whose parent this one is, except one and those that are spared.
 func children(except int) []child {
 	var found []child
 	self := os.Getpid()
@@ -25,7 +29,7 @@ func children(except int) []child {
 	for _, name := range stats {
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
 		stat, err := os.ReadFile(name)
-		if err != nil || pid == except {
+		if err != nil || pid == except || slices.Contains(spared, pid) {
 			continue // it has ended since
 		}
 		// The second field is the name in parentheses, which may hold any byte, see proc(5).

@@ -1,7 +1,8 @@
 package vm
 
 // jobs are the tests that the guest is for: what depends on the kernel, on systemd or on
-// control groups.
+// control groups, and the life of containers. What goes by numbers runs with a tenth of them (trial.Mass). An
+// emulated processor is ten times slower, so of packages in which much is of the same kind it is one of each.
 var jobs = []Job{
 	{Name: "limits", Package: "test/limits"},
 	{
@@ -11,9 +12,15 @@ var jobs = []Job{
 	},
 	{
 		// tmpfs takes user xattrs from Linux 6.6 on: a root whose writes vanish is made in another way.
-		Name: "overlay", Package: "test/run",
+		Name: "run", Package: "test/run",
 		Args: []string{"-test.run=^(TestEphemeralOverlay|TestKeptLayer|TestReadOnly)$"},
 	},
+	{
+		Name: "life", Package: "test/life",
+		Args: []string{"-test.run=^(TestFromStartToRemoval|TestForeground|TestForegroundLauncherIsKilled|TestKeeperIsKilled|TestDamagedState|" +
+			"TestRuntimeDirectoryVanishes|TestMountPoints|TestOneName)$"},
+	},
+	{Name: "share", Package: "test/share"},
 	{
 		Name: "limits-none", Package: "test/limits", Delegate: None,
 		Args: []string{"-test.run=^(TestCPUs|TestCPUWeight|TestCPUSet|TestMemory|TestPids|TestDeviceRates|TestBlkioWeight|TestBestEffort|TestUlimit)$"},
