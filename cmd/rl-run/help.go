@@ -102,7 +102,7 @@ Insight:
   -V, --verbose        print each step as it runs
   --timing             print how long each step took
   --strict             what would be less than was asked for is an error, not a note
-  --quiet              no notes
+  -q, --quiet          no notes
   --version, --help
 
 Exit codes: the command's own; 125 rl-run failed; 126 the command cannot be

@@ -131,7 +131,7 @@ var options = [...]option{
 	{"verbose", "V", "true", func(w *words) pflag.Value { return (*truth)(&w.verbose) }},
 	{"timing", "", "true", func(w *words) pflag.Value { return (*truth)(&w.timing) }},
 	{"strict", "", "true", func(w *words) pflag.Value { return (*truth)(&w.strict) }},
-	{"quiet", "", "true", func(w *words) pflag.Value { return (*truth)(&w.quiet) }},
+	{"quiet", "q", "true", func(w *words) pflag.Value { return (*truth)(&w.quiet) }},
 	{"version", "", "true", func(w *words) pflag.Value { return (*truth)(&w.version) }},
 }
 

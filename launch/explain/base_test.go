@@ -21,7 +21,7 @@ type base struct {
 	container
 	spec   launch.Spec
 	facts  func(*launch.Facts)
-	layers string // "" for what Probe chooses
+	layers string   // "" for what Probe chooses
 	watch  []string // directories whose names are looked at after the end
 	remove []string // what one run must not leave for the next
 }

@@ -84,7 +84,7 @@ complete -c rl-run -n 'not __rl_run_words >/dev/null' -l show-secrets -d 'values
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l verbose -s V -d 'print each step as it runs'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l timing -d 'print how long each step took'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l strict -d 'what would be less than was asked for is an error, not a note'
-complete -c rl-run -n 'not __rl_run_words >/dev/null' -l quiet -d 'no notes'
+complete -c rl-run -n 'not __rl_run_words >/dev/null' -l quiet -s q -d 'no notes'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l version
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l help -d 'say what there is'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -a '(__fish_complete_directories (commandline -ct | string replace -r "^--?[a-z-]*=" ""))'
