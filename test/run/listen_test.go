@@ -54,6 +54,35 @@ func TestListenFD(t *testing.T) {
 	}
 }
 
+// systemd's own tool starts rl-run at the first connection, which waits for it.
+func TestListenFDOfSystemd(t *testing.T) {
+	begin(t)
+	activate := trial.NeedTool(t, "systemd-socket-activate")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().String() // free again in a moment
+	_ = l.Close()
+	c := trial.Command{Path: activate, Args: []string{
+		"--listen=" + at, trial.Bin(t, "rl-run"), "--quiet", "--listen-fd", "--net=none", trial.Tree(t, "debian"), "perl", "-e",
+		`open(S, "+<&=3") or die; accept(C, S) or die; print C "served by $$ of $ENV{LISTEN_PID}\n"; close C`,
+	}}.Start(t)
+	c.Stderr("Listening on " + at)
+	conn, err := net.Dial("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(trial.Timeout))
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || line != "served by 2 of 2\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	if r := c.Wait(); r.Code != 0 {
+		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+	}
+}
+
 // Without the option a socket stays outside, like any descriptor.
 func TestListenFDIsAskedFor(t *testing.T) {
 	begin(t)
