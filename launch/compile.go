@@ -58,6 +58,7 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		c.limits,
 		c.nest,
 		c.network,
+		c.gatewayNames,
 		func() error { return c.privileges(filter) },
 	} {
 		if err := decide(); err != nil {

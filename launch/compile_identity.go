@@ -271,7 +271,12 @@ func (c *compiler) hosts(name string) string {
 		fmt.Fprintf(&b, "%s\t%s\n", a, usermode.HostName)
 	}
 	for _, h := range c.spec.AddHost {
-		if host, ip, ok := strings.Cut(h, ":"); ok {
+		host, ip, ok := strings.Cut(h, ":")
+		if ip == HostGateway {
+			for _, a := range c.hostAddresses() {
+				fmt.Fprintf(&b, "%s\t%s\n", a, host)
+			}
+		} else if ok {
 			fmt.Fprintf(&b, "%s\t%s\n", strings.Trim(ip, "[]"), host)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/rl-run/rl-run/net/port"
 	"github.com/rl-run/rl-run/net/usermode"
@@ -117,6 +118,20 @@ func (c *compiler) handOver(who plan.Actor) {
 	c.Plan.Add(who, plan.SendNetNS{}, "")
 }
 
+// HostGateway stands for the addresses of the host in an --add-host.
+const HostGateway = "host-gateway"
+
+// gatewayNames refuses names for a host that the container does not reach.
+func (c *compiler) gatewayNames() error {
+	for _, h := range c.spec.AddHost {
+		if strings.HasSuffix(h, ":"+HostGateway) && len(c.hostAddresses()) == 0 {
+			return hinted(fmt.Errorf("--add-host %s: with --net=%s there is no address of the host that is known", h, c.spec.Net),
+				"with --net=auto there is, where the host has a way out; with --net=veth it is that of --veth-host")
+		}
+	}
+	return nil
+}
+
 func (c *compiler) startHelpers() {
 	const apart, own = "the container has no path to it", "its end ends the helper, whoever ends it"
 	if c.hasDriver() {
@@ -183,6 +198,8 @@ func (c *compiler) hostAddresses() []netip.Addr {
 		return c.driver.Hosts()
 	case c.hasVeth() && c.spec.Veth.Host.IsValid():
 		return []netip.Addr{c.spec.Veth.Host.Addr()}
+	case c.onBridge() && !c.nesting.network.Internal && c.host.Session.Upstream != "" && c.host.Usermode.Outward4.IsValid():
+		return []netip.Addr{c.host.Usermode.Outward4} // by way of the session's driver
 	}
 	return nil
 }
@@ -211,6 +228,10 @@ func (h *Host) probeNetwork(s *Spec, executable string) error {
 		h.Usermode = usermode.Probe(h.Path)
 	case NetVeth:
 		h.findVeth(s, beside)
+	default:
+		if s.Named() {
+			h.Usermode.Outward4 = usermode.Outward()
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -20,7 +21,12 @@ func (f *flags) network(w *words) (err error) {
 	if s.Net == "private" {
 		s.Net = launch.NetAuto
 	}
-	if s.Named() && session.CheckName(s.Net) != nil {
+	if s.Named() && s.Net == "bridge" {
+		return &launch.Hinted{
+			Err:  errors.New("--net=bridge: the networks here have names of their own"),
+			Hint: "rl-net create NAME, and --net=NAME; --net=auto is for a container that no other has to find",
+		}
+	} else if s.Named() && session.CheckName(s.Net) != nil {
 		return oneOfOrContainer("net", s.Net, append(netModes[:], "the name of a network", "container:NAME")...)
 	} else if !s.Named() && strings.HasPrefix(s.Net, launch.OfContainer) {
 		if err := oneOfOrContainer("net", s.Net, "container:NAME"); err != nil {
@@ -41,8 +47,8 @@ func (f *flags) network(w *words) (err error) {
 		if !equals {
 			name, ip, _ = strings.Cut(h, ":")
 		}
-		if _, err := netip.ParseAddr(strings.Trim(ip, "[]")); err != nil || name == "" || strings.ContainsAny(name, " \t\n#") {
-			return fmt.Errorf("--add-host %q: expected NAME:ADDRESS", h)
+		if _, err := netip.ParseAddr(strings.Trim(ip, "[]")); err != nil && ip != launch.HostGateway || name == "" || strings.ContainsAny(name, " \t\n#") {
+			return fmt.Errorf("--add-host %q: expected NAME:ADDRESS, or NAME:host-gateway for the host", h)
 		}
 		s.AddHost[i] = name + ":" + ip
 	}

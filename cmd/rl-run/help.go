@@ -54,7 +54,9 @@ Network:
   --mtu BYTES          of the container's link
   --veth-host ADDRESS/N, --veth-ip ADDRESS/N, --veth-bridge NAME
                        for --net=veth; what is not given comes from the policy
-  --dns ADDRESS, --add-host NAME:ADDRESS
+  --dns ADDRESS        a name server of your own
+  --add-host NAME:ADDRESS
+                       a line of /etc/hosts; NAME:host-gateway for the host
 
 Privilege:
   --cap-add CAP, --cap-drop CAP       with or without CAP_, or ALL

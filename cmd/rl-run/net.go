@@ -106,7 +106,7 @@ func netCreate(args []string) int {
 		if r.Subnet, err = netip.ParsePrefix(subnet); err != nil {
 			err = fmt.Errorf("--subnet %q: want an IPv4 subnet like 10.9.8.0/24", subnet)
 		} else if err = session.CheckSubnet(r.Subnet); err != nil {
-			err = fmt.Errorf("--subnet %w", err)
+			err = fmt.Errorf("--%w", err) // which begins with that word
 		}
 	}
 	if err == nil {
@@ -152,6 +152,9 @@ func netRemove(args []string) int {
 func removeNetwork(name string) error {
 	d, err := sessionDir(false)
 	if err != nil {
+		return noNetwork("remove", name)
+	}
+	if all, _ := d.Networks(); !slices.ContainsFunc(all, func(n session.Network) bool { return n.Name == name }) {
 		return noNetwork("remove", name)
 	}
 	_, err = session.Ask(d, session.Request{Verb: session.Remove, Name: name})

@@ -51,14 +51,24 @@ func Probe(path string) Host {
 	if h.Pasta != "" {
 		h.PastaIsNew = pastaIsNew(h.Pasta)
 	}
-	var byDefault bool
-	h.Routes, byDefault = parseRoutes(readSmall(routesPath))
-	if byDefault {
-		h.Outward4 = source(&unix.SockaddrInet4{Port: 9, Addr: beyond4})
-	}
+	h.Routes, h.Outward4 = outward()
 	h.Outward6 = source(&unix.SockaddrInet6{Port: 9, Addr: beyond6})
 	h.Resolver = parseResolver(readSmall(resolvPath))
 	return h
+}
+
+// Outward is Outward4 of Host, found out in some 20 µs.
+func Outward() netip.Addr {
+	_, from := outward()
+	return from
+}
+
+func outward() (routes []netip.Prefix, from netip.Addr) {
+	routes, byDefault := parseRoutes(readSmall(routesPath))
+	if byDefault {
+		from = source(&unix.SockaddrInet4{Port: 9, Addr: beyond4})
+	}
+	return routes, from
 }
 
 // probeTun opens the device, which makes the kernel load its module where it can.

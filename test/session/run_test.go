@@ -14,6 +14,7 @@ import (
 
 	"github.com/rl-run/rl-run/internal/trial"
 	"github.com/rl-run/rl-run/net/session"
+	"github.com/rl-run/rl-run/net/usermode"
 )
 
 // rl calls a command by its name.
@@ -150,6 +151,30 @@ func TestRunInSession(t *testing.T) {
 		t.Errorf("a container reaches another: %q", r.Stdout)
 	}
 	rlnet(t, "stop").Fails(t, 125, "stop the session")
+}
+
+// The host has a name on the bridges, too, but for internal ones.
+func TestRunReachesHost(t *testing.T) {
+	begin(t)
+	rlnet(t, "start").OK(t)
+	rlnet(t, "create", "db").OK(t)
+	rlnet(t, "create", "closed", "--internal").OK(t)
+	s, err := session.Open(dir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	host := usermode.Outward()
+	if !host.IsValid() || s.Upstream == "" {
+		trial.Skip(t, "the machine has no way out: address %v, %s", host, s.Problem)
+	}
+	_, port := server(t)
+	for network, want := range map[string]string{session.Auto: "hello", "db": "hello", "closed": ""} {
+		got := tree(t, "nc -w 5 host.rl-run.internal "+port+" </dev/null", "--net="+network)
+		if strings.TrimSpace(got.Stdout) != want {
+			t.Errorf("--net=%s: %q, want %q; %s", network, got.Stdout, want, got.Stderr)
+		}
+	}
 }
 
 // A session that nobody can find any more ends by itself.

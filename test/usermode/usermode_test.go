@@ -38,14 +38,14 @@ func TestReaches(t *testing.T) {
 				echo IPv4 $(fetch BEYOND4 80)
 				echo IPv6 $(fetch BEYOND6 80)
 				echo name $(fetch name 80)
-				echo host $(fetch host.rl-run.internal OUTWARD) $(fetch host.rl-run.internal ANY)
+				echo host $(fetch host.rl-run.internal OUTWARD) $(fetch host.rl-run.internal ANY) $(fetch gateway ANY)
 				for to in 10.0.2.2 10.0.2.3 127.0.0.1; do once $to LOOPBACK; once $to ANY; done
 				for to in fd00::2 fd00::3 fd72:6c2d:7275:6e00::2 fd72:6c2d:7275:6e00::3 ::1; do once $to LOOPBACK6; done
 				(nc -l -p 79 <&3 >/dev/null & sleep .1; echo low | nc -w 1 127.0.0.1 79; echo port $?)
 				cat /etc/resolv.conf`)
-			r := run(t, "--net="+kind, trial.Tree(t, "busybox"), "sh", "-c", fetch+script)
+			r := run(t, "--net="+kind, "--add-host=gateway:host-gateway", trial.Tree(t, "busybox"), "sh", "-c", fetch+script)
 			for _, line := range []string{
-				"IPv4 served 192.0.2.1\n", "name served 192.0.2.1\n", "host outward any\n", "port 0\n",
+				"IPv4 served 192.0.2.1\n", "name served 192.0.2.1\n", "host outward any any\n", "port 0\n",
 				"nameserver 10.0.2.3\n", "search example\n", "options ndots:1\n",
 			} {
 				if !strings.Contains(r.Stdout, line) {

@@ -46,8 +46,8 @@ complete -c rl-run -n 'not __rl_run_words >/dev/null' -l mtu -x -d 'of the conta
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l veth-host -x -d 'for --net=veth; what is not given comes from the policy'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l veth-ip -x -d 'for --net=veth; what is not given comes from the policy'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l veth-bridge -x -d 'for --net=veth; what is not given comes from the policy'
-complete -c rl-run -n 'not __rl_run_words >/dev/null' -l dns -x
-complete -c rl-run -n 'not __rl_run_words >/dev/null' -l add-host -x
+complete -c rl-run -n 'not __rl_run_words >/dev/null' -l dns -x -d 'a name server of your own'
+complete -c rl-run -n 'not __rl_run_words >/dev/null' -l add-host -x -d 'a line of /etc/hosts; NAME:host-gateway for the host'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l cap-add -x -a 'ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63' -d 'with or without CAP_, or ALL'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l cap-drop -x -a 'ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63' -d 'with or without CAP_, or ALL'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l nest -d 'another launcher can run inside: /proc and /sys are not'
