@@ -26,11 +26,12 @@ const (
 // arena is the memory that the children read: outside Go's heap, so that the
 // garbage collector neither scans, moves nor frees it.
 type arena struct {
-	fd   int    // of a shared one; -1
-	mem  []byte // the kernel's structures and strings, from the begin upwards
-	used int
-	ops  int // end of the room for ops, which is given out from the end downwards
-	full bool
+	fd    int    // of a shared one; -1
+	mem   []byte // the kernel's structures and strings, from the begin upwards
+	used  int
+	ops   int   // end of the room for ops, which is given out from the end downwards
+	rooms []int // where those begin that were given out
+	full  bool
 }
 
 func newArena() (*arena, error) {
@@ -88,6 +89,7 @@ func (a *arena) newOps(n int) []op {
 		return make([]op, 0, n)
 	}
 	a.ops -= size
+	a.rooms = append(a.rooms, a.ops)
 	touched := opsTouched
 	if a.fd >= 0 {
 		touched = sharedTouched

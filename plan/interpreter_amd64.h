@@ -93,6 +93,10 @@ report:
 	MOVL	CX, machine_step(R13)
 	MOVL	AX, machine_errno(R13)
 	MOVQ	machine_control(R13), DI
+#ifdef LAUNCHER
+	TESTQ	DI, DI
+	JLT	back // not a child, but the launcher itself
+#endif
 	LEAQ	machine_step(R13), SI
 	MOVQ	$8, DX
 	MOVQ	$1, AX // write
@@ -101,3 +105,8 @@ report:
 	MOVQ	$231, AX // exit_group
 	SYSCALL
 	INT	$3
+
+#ifdef LAUNCHER
+back:
+	RET
+#endif

@@ -41,7 +41,8 @@ type wiring struct {
 	network        network
 	apart          int // memfd of the interpreter, for OwnMemory; else -1
 	pidfds         map[string]int
-	oldClone       bool // Options.OldClone
+	oldClone       bool  // Options.OldClone
+	memo           *memo // that the program is for; nil for one that is run at once
 }
 
 // keep is what the keeper has: all -1 in a plan without one.

@@ -313,6 +313,9 @@ func (s Exec) lower(p *program) {
 	for i, path := range s.Paths {
 		paths[i] = p.str(path)
 	}
+	if p.memo != nil {
+		argv, paths = p.memo.exec(p, s)
+	}
 	// Two rows of attempts: after an EACCES it goes on in the second one, whose
 	// end reports that.
 	n := len(paths)

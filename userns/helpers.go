@@ -157,3 +157,17 @@ func searchProgram(name, path string) string {
 	}
 	return ""
 }
+
+// Looked are the files that Probe looks at for subordinate ids and helpers, whether they are there or not.
+func Looked(path string, found Helpers) []string {
+	files := []string{etc.passwd, etc.nsswitch, etc.subuid, etc.subgid}
+	for _, helper := range [...]struct{ name, path string }{{newuidmap, found.UID.Path}, {newgidmap, found.GID.Path}} {
+		for dir := range searchDirs(path) {
+			file := dir + "/" + helper.name
+			if files = append(files, file); file == helper.path {
+				break
+			}
+		}
+	}
+	return files
+}

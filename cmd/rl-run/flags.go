@@ -28,6 +28,7 @@ type flags struct {
 	user       string // as it was asked for
 	stopSignal int
 	covered    bool // the state of containers lies in ROOTFS
+	before     int  // words before the command, where they say all that there is to know; else 0
 }
 
 // parse reads the command line up to ROOTFS; what follows belongs to the
@@ -59,6 +60,9 @@ func parse(args []string) (*flags, error) {
 		return nil, &launch.Hinted{Err: errors.New("start a container: ROOTFS is empty"), Hint: usageHint}
 	}
 	s.Command = fs.Args()[1:]
+	if w.entrypoint == "" && len(w.envFiles) == 0 {
+		f.before = len(args) - len(s.Command)
+	}
 	if w.entrypoint != "" {
 		s.Command = append([]string{w.entrypoint}, s.Command...)
 	}

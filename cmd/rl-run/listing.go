@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rl-run/rl-run/caps/seccomp"
 	"github.com/rl-run/rl-run/container"
 	"github.com/rl-run/rl-run/internal/heir"
 	"github.com/rl-run/rl-run/launch"
@@ -17,12 +18,13 @@ import (
 
 // listing is the state of a container that is started, as far as it is written down.
 type listing struct {
-	f     *flags
-	host  *launch.Host
-	note  func(string)
-	entry *container.Entry // nil while it is not
-	heir  *heir.Heir       // who removes it if rl-run is killed; nil where none could be started
-	tried bool             // it cannot be, when entry is nil
+	f      *flags
+	host   *launch.Host
+	filter *seccomp.Profile
+	note   func(string)
+	entry  *container.Entry // nil while it is not
+	heir   *heir.Heir       // who removes it if rl-run is killed; nil where none could be started
+	tried  bool             // it cannot be, when entry is nil
 }
 
 // reserve takes a name for the container. Where there is no place for its state, a container in the foreground goes on
@@ -148,8 +150,8 @@ func listable() error {
 const unlisted = 50 * time.Millisecond
 
 // attended starts a container in the foreground, and returns with its end.
-func attended(f *flags, host *launch.Host, start launcher, signals int, note func(string)) int {
-	l := &listing{f: f, host: host, note: note}
+func attended(f *flags, host *launch.Host, filter *seccomp.Profile, start launcher, signals int, note func(string)) int {
+	l := &listing{f: f, host: host, filter: filter, note: note}
 	early := f.spec.Name != "" || f.covered || f.spec.Strict // later it would be too late to refuse
 	if early {
 		if err := l.reserve(); err != nil {
@@ -171,7 +173,15 @@ func (l *listing) attend(early bool, start launcher, signals int) int {
 	if l.f.timing {
 		c.WriteTimes(os.Stderr)
 	}
-	if early || !c.Within(unlisted) {
+	if !early {
+		remember(l.f, l.host, l.filter)
+	}
+	return l.lookAfter(c, early, unlisted, signals)
+}
+
+// lookAfter returns with the end of a container that runs. It is written down early, or after a while.
+func (l *listing) lookAfter(c *launch.Container, early bool, after time.Duration, signals int) int {
+	if early || !c.Within(after) {
 		l.register(c)
 		if l.entry != nil {
 			c.StandIn(signals, l.entry.DirFD(), l.entry.Remains(), l.heir)

@@ -23,6 +23,9 @@ func run(args []string) int {
 	case f.version:
 		return say("rl-run " + version + "\n")
 	}
+	if child, image := plan.Recalled(); child != nil {
+		return adopted(f, child, image)
+	}
 	filter, err := launch.LoadFilter(&f.spec)
 	if err != nil {
 		return fail(err)
@@ -70,7 +73,7 @@ func run(args []string) int {
 	if err != nil {
 		return fail(err)
 	}
-	return attended(f, &host, start, signals, note)
+	return attended(f, &host, filter, start, signals, note)
 }
 
 func explained(f *flags, start *launch.Start) error {

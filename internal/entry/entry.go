@@ -11,6 +11,9 @@
 //   - takes the soft limit of open files down to the three that are open, so that what the runtime would read of control
 //     groups and huge pages cannot be opened (runtime.defaultGOMAXPROCSInit has no other switch in Go 1.26).
 //
+// Before all that it calls recall, the work of package plan, which may end the process: see plan/recall_amd64.go. (A variable of this
+// package's name that plan defines, since an import would be the wrong way round.)
+//
 // The last two are undone when this package is initialised, for every thread that is made from then on; the processors are
 // given back by Unpin, and to the container's processes by the plan. By other names than rl-run and rl-exec Start does
 // nothing, and in a program that was linked without -E there is none.
@@ -30,12 +33,13 @@ var (
 	slack      uint64        // ns, of the timers; 0 where it is as it was
 	files      [2]uint64     // soft and hard limit of open files
 	few        [2]uint64     // the same meanwhile; 0 where they are as they were
+	noG        [2]uint64     // thread-local storage before Go's
 )
 
 func init() { restore() }
 
 // Only the assembly knows these.
-var _, _, _, _, _ = &own, &current, &slack, &files, &few
+var _, _, _, _, _, _ = &own, &current, &slack, &files, &few, &noG
 
 // restore undoes what Start has done for the runtime alone.
 func restore()

@@ -24,7 +24,7 @@ compare:
 	CMPL	-6(DI), $0x722d6c72 // rl-r
 	JNE	exec
 	CMPW	-2(DI), $0x6e75 // un
-	JEQ	pin
+	JEQ	recall
 	JMP	go
 exec:
 	CMPQ	CX, $7
@@ -33,6 +33,20 @@ exec:
 	JNE	go
 	CMPL	-4(DI), $0x63657865 // exec
 	JNE	go
+
+recall:
+	// Go code wants a g in thread-local storage, if only to load it: a nil one
+	MOVQ	$158, AX // arch_prctl
+	MOVQ	$0x1002, DI // ARCH_SET_FS
+	LEAQ	·noG+8(SB), SI
+	SYSCALL
+	MOVQ	BX, AX // the first argument
+	XORPS	X15, X15
+	XORL	R14, R14
+	MOVQ	·recall(SB), DX
+	MOVQ	(DX), CX
+	CALL	CX
+	MOVQ	SP, BX
 
 pin:
 	MOVQ	$204, AX // sched_getaffinity

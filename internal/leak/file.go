@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -37,7 +39,34 @@ func listFiles(s *scope) (map[string]string, error) {
 			}
 		}
 	}
+	forgetMemos(names)
 	return names, nil
+}
+
+// forgetMemos takes out what rl-run keeps on purpose: the memos of starts, and the directories that are there for them alone.
+func forgetMemos(names map[string]string) {
+	const starts = "/rl-run/starts"
+	var dirs []string
+	for path := range names {
+		dir, name := filepath.Split(path)
+		if _, err := strconv.ParseUint(name, 10, 5); err == nil && strings.HasSuffix(dir, starts+"/") {
+			delete(names, path)
+		}
+		if strings.HasSuffix(path, starts) {
+			dirs = append(dirs, path)
+		}
+	}
+	for _, starts := range dirs {
+		for _, dir := range []string{starts, filepath.Dir(starts)} {
+			below := false
+			for path := range names {
+				below = below || strings.HasPrefix(path, dir+"/")
+			}
+			if !below {
+				delete(names, dir)
+			}
+		}
+	}
 }
 
 // listFDs names the file descriptors of the test program, each by number and target.

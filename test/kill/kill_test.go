@@ -2,6 +2,7 @@ package kill
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,6 +94,30 @@ func TestKilledLauncherLeavesNothing(t *testing.T) {
 				t.Errorf("%d of %d kills came before the exec of the command, want half", o.early, o.kills)
 			}
 		})
+	}
+}
+
+// A start by memo, which has no -V to tell how far it has come: kills at any moment of it, and a while behind.
+func TestKilledMemoLeavesNothing(t *testing.T) {
+	trial.NeedUser(t)
+	bin, tree := trial.Bin(t, "rl-run"), trial.Tree(t, "busybox")
+	for _, options := range [][]string{{"--net=none"}, {"--net=none", "--userns=single"}} {
+		leak.Watch(t, leak.Except(func(l leak.Leak) bool { return l.Kind == leak.File }))
+		took := duration(t, bin, slices.Concat(options, []string{tree, "/bin/true"}))
+		if kept, err := filepath.Glob(os.Getenv("XDG_RUNTIME_DIR") + "/rl-run/starts/*"); err != nil || len(kept) == 0 {
+			t.Fatalf("no memo is kept: %v", err)
+		}
+		o := launcher{
+			path: bin,
+			args: func(mark string) []string {
+				return slices.Concat(options, []string{tree, "/bin/sh", "-c", script, mark})
+			},
+			window: took * 3 / 2,
+		}.run(t, kills(t, 500)/2, leak.Patience)
+		t.Logf("%d kills within %v of a start of %v; the last was gone after %v", o.kills, took*3/2, took, o.slowest.Round(time.Millisecond))
+		if len(o.left) > 0 {
+			t.Errorf("%v: %d of %d kills left something behind: %v", options, len(o.left), o.kills, o.left[0])
+		}
 	}
 }
 

@@ -91,12 +91,12 @@ func TestForegroundLauncherIsKilled(t *testing.T) {
 		r.Signal(unix.SIGKILL)
 		r.Wait()
 	}
-	gone(t, os.Getenv("XDG_RUNTIME_DIR"), "rl-run")
+	gone(t, os.Getenv("XDG_RUNTIME_DIR"), "rl-run/c")
 	r := front(t, stubborn) // which gets a name only behind its start
 	listedSoon(t)
 	r.Signal(unix.SIGKILL)
 	r.Wait()
-	gone(t, os.Getenv("XDG_RUNTIME_DIR"), "rl-run")
+	gone(t, os.Getenv("XDG_RUNTIME_DIR"), "rl-run/c")
 }
 
 // Without its heir a container goes on, and its launcher removes what is to be removed.
@@ -120,7 +120,7 @@ func TestHeirIsKilled(t *testing.T) {
 	if got := r.Wait(); got.Code != 7 {
 		t.Errorf("exit code %d: %s", got.Code, got.Stderr)
 	}
-	if present(os.Getenv("XDG_RUNTIME_DIR"), "rl-run") {
+	if present(os.Getenv("XDG_RUNTIME_DIR"), "rl-run/c") {
 		t.Error("the state is there still")
 	}
 }

@@ -86,7 +86,7 @@ func TestMountPoints(t *testing.T) {
 		fg.Signal(unix.SIGKILL)
 		fg.Wait()
 		gone(t, tree, "sys")
-		gone(t, os.Getenv("XDG_RUNTIME_DIR"), "rl-run")
+		gone(t, os.Getenv("XDG_RUNTIME_DIR"), "rl-run/c")
 	}
 }
 

@@ -1,0 +1,166 @@
+package launch
+
+import (
+	"errors"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/caps/seccomp"
+	"github.com/rl-run/rl-run/internal/pid1"
+	"github.com/rl-run/rl-run/plan"
+	"github.com/rl-run/rl-run/rootfs"
+	"github.com/rl-run/rl-run/rootfs/mountspec"
+	"github.com/rl-run/rl-run/userns"
+)
+
+// Remember keeps the plan of a container that has been started, so that the next one of the same options starts without
+// Compile, and without Go: see plan/memo_lower_amd64.go. dir is where memos are kept, and its path; words is how many words of the
+// command line stand before the command. What cannot be kept is not: errors are for those who want to know.
+//
+// The premises are asked first and the plan is made after them, so that what changes meanwhile can only make the memo useless.
+func Remember(s *Spec, h *Host, filter *seccomp.Profile, dir int, path string, words int, apart time.Duration) error {
+	if !s.memorable(h) {
+		return errors.New("this container is not like the last one")
+	}
+	premises := s.premises(h, path)
+	const settled = 1 // s: a change within the same tick of the clock as the one before cannot be seen
+	for i := range premises {
+		if now := time.Now().Unix(); premises[i].ChangedAt() >= now-settled {
+			return errors.New("a file has just changed")
+		}
+	}
+	any := *s
+	any.Command = []string{plan.AnyCommand}
+	again, err := Probe(&any)
+	if err != nil {
+		return err
+	}
+	start, err := Compile(&any, &again, filter)
+	if err != nil {
+		return err
+	}
+	if len(start.Notes) > 0 || !reflect.DeepEqual(again.Facts, h.Facts) {
+		return errors.New("there is a note to be given each time")
+	}
+	if !slices.EqualFunc(premises, any.premises(&again, path), func(a, b plan.Premise) bool { return a.Is(&b) }) {
+		return errors.New("something has changed")
+	}
+	m := plan.Memo{Plan: start.Plan, Init: pid1.Image(), Premises: premises, Apart: apart, Words: words}
+	return m.Keep(dir)
+}
+
+// memorable: nothing outlives the start but the container, and nobody but its first process is to be looked after.
+func (s *Spec) memorable(h *Host) bool {
+	switch {
+	case s.RootMode != RootEphemeral && s.RootMode != RootReadOnly, s.Keep != "":
+	case s.Net != NetNone && s.Net != NetHost, len(s.Publish) > 0, s.Listen, h.Session != nil:
+	case s.PID != Private, len(h.Owners) > 0:
+	case s.Name != "", s.Detach, s.Terminal, s.Strict:
+	case !s.Limits.IsZero(), len(s.Ulimits) > 0:
+	case s.Seccomp != "" && s.Seccomp != "unconfined":
+	case len(s.Command) == 0, len(h.Nodes) != len(rootfs.Nodes), !plain(h.Rootfs.Path):
+	case h.Caller.Subordinate.Source == "getsubids":
+	default:
+		return true
+	}
+	return false
+}
+
+// premises are all that Probe looks at for a plan that is kept, and what rl-run does before it.
+func (s *Spec) premises(h *Host, dir string) (list []plan.Premise) {
+	add := func(p plan.Premise) { list = append(list, p) }
+
+	// the caller
+	add(plan.Answers(unix.SYS_GETEGID))
+	add(plan.SameFile("/proc/self/ns/user", 0)) // whose maps do not change
+	add(plan.Capabilities())
+	add(plan.Limit(unix.RLIMIT_NOFILE, h.Files[0], h.Files[1]))
+	for _, q := range [][2]int{{unix.PR_GET_NO_NEW_PRIVS, 0}, {unix.PR_CAPBSET_READ, unix.CAP_SETUID}, {unix.PR_CAPBSET_READ, unix.CAP_SETGID}} {
+		add(plan.Answers(unix.SYS_PRCTL, q[0], q[1], 0, 0, 0))
+	}
+	for fd := range 2 {
+		add(plan.Terminal(fd))
+	}
+
+	// the tree
+	add(plan.SameFile(s.Rootfs, 0))
+	tree := h.Rootfs.Path
+	add(plan.SameFile(tree, unix.AT_SYMLINK_NOFOLLOW))
+	for _, file := range inTree {
+		add(plan.SameContent(tree+file, unix.AT_SYMLINK_NOFOLLOW))
+	}
+	for _, locale := range []string{"C.utf8", "C.UTF-8"} {
+		add(plan.SameKind(tree+"/usr/lib/locale/"+locale, unix.AT_SYMLINK_NOFOLLOW))
+	}
+	for _, m := range s.Mounts {
+		switch m := m.(type) {
+		case mountspec.Bind:
+			add(plan.SameFile(m.Source, 0))
+			add(plan.SameFile(h.Sources[m.Source].Path, 0))
+		case mountspec.Device:
+			add(plan.SameFile(m.Source, 0))
+		}
+	}
+	const deepest = 64
+	for up, depth := dir, 0; depth < deepest; up, depth = up+"/..", depth+1 { // that the state of containers is in none of them
+		add(plan.SameFile(up, 0))
+		if top := plan.SameFile("/", 0); list[len(list)-1].Answer(&top) {
+			break
+		}
+	}
+
+	// the machine
+	add(plan.Release())
+	if !slices.Contains(s.Unmask, "ALL") {
+		for _, path := range append(rootfs.DefaultMasks[:], s.Mask...) {
+			add(plan.SameKind(path, unix.AT_SYMLINK_NOFOLLOW))
+		}
+	}
+	add(plan.SameContent("/etc/resolv.conf", 0))
+	if s.Net == NetHost {
+		add(plan.SameContent("/etc/hosts", 0))
+	} else {
+		add(plan.SameKind(filepath.Dir(dir)+"/net", 0)) // of a session there is none
+	}
+	if s.Userns.Mode != userns.ModeSingle {
+		for _, file := range userns.Looked(h.Path, h.Caller.Helpers) {
+			add(plan.SameContent(file, 0))
+		}
+	}
+	return list
+}
+
+// inTree are the files of a tree that are read.
+var inTree = [...]string{"/etc/passwd", "/etc/group"}
+
+// plain reports whether the files of a tree that are read are where their names say: a link leads elsewhere in the
+// container than on the host.
+func plain(tree string) bool {
+	if etc, err := filepath.EvalSymlinks(tree + "/etc"); err != nil || etc != tree+"/etc" {
+		return false
+	}
+	for _, file := range inTree {
+		var st unix.Stat_t
+		switch err := unix.Lstat(tree+file, &st); {
+		case errors.Is(err, unix.ENOENT):
+		case err != nil, st.Mode&unix.S_IFMT != unix.S_IFREG:
+			return false
+		}
+	}
+	return true
+}
+
+// Adopt takes over a container that was started by a memo before this process began to run Go. Where it cannot be
+// compiled any more it can be waited for all the same.
+func Adopt(s *Spec, h *Host, filter *seccomp.Profile, child *plan.Child, image int, note func(string)) (*Container, error) {
+	c := &Container{Start: &Start{}, Child: child, connection: noConnection(), note: note, spec: s, path: h.Path, image: image}
+	start, err := Compile(s, h, filter)
+	if err == nil {
+		c.Start = start
+	}
+	return c, err
+}

@@ -1,0 +1,20 @@
+package plan
+
+import "errors"
+
+// On arm64 there are no memos: Go's runtime begins at once, see package entry.
+type memo struct{}
+
+func (*memo) exec(*program, Exec) (argv arg, paths []arg) { return lit(0), nil }
+
+// Recalled returns none.
+func Recalled() (c *Child, image int) { return nil, -1 }
+
+// Unblock is for a container that Recalled returns.
+func Unblock() error { return nil }
+
+// MemoWanted returns no directory.
+func MemoWanted() string { return "" }
+
+// Keep keeps nothing.
+func (*Memo) Keep(int) error { return errors.ErrUnsupported }

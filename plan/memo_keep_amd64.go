@@ -1,0 +1,98 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A container that a memo has started is the child of the process's first thread, and PDEATHSIG fires when that ends: the
+// main goroutine stays on it (runtime.LockOSThread has it so when it is called by an init).
+func init() {
+	if recalled.pid != 0 {
+		runtime.LockOSThread()
+	}
+}
+
+// Recalled returns the container that a memo has started before this process began to run Go, and which still runs; nil for
+// none. All signals are blocked until Unblock.
+func Recalled() (c *Child, image int) {
+	r := &recalled
+	if r.pid == 0 {
+		return nil, -1
+	}
+	c = &Child{PID: r.pid, PIDFD: r.pidfd, Terminal: -1, netns: -1, userns: -1, reached: -1}
+	c.image, c.control, c.theirs, c.pidEvent, c.toCmd, c.toInit, c.apart = r.image, -1, r.theirs, -1, -1, -1, -1
+	c.detach = keep{-1, -1, -1, -1, -1, -1, -1, -1, nil}
+	return c, r.image
+}
+
+// Unblock gives the calling thread the signal mask of the caller again, after Recalled has returned a container.
+func Unblock() error { return setSigmask(&recalled.mask, nil) }
+
+// MemoWanted returns the directory in which a memo of this call was looked for; empty where there is one, or none can be.
+func MemoWanted() string {
+	r := &recalled
+	if !r.miss {
+		return ""
+	}
+	return unix.ByteSliceToString(r.dir[:])
+}
+
+// seldom is how much time there is at least between two memos in a slot.
+const seldom = 2 * time.Second
+
+// Keep writes the memo into a directory of the caller's alone, for the next call. Another one of its slot is replaced.
+// Errors are for plans that cannot be kept, or *os.SyscallError.
+func (m *Memo) Keep(dir int) error {
+	slot := strconv.Itoa(recalled.slot)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil || limit.Cur < arenaSize {
+		return errors.New("a file may not be that large") // SIGXFSZ
+	}
+	// Calls that take turns in a slot would write it anew each time.
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, slot, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil && time.Since(time.Unix(st.Mtim.Unix())) < seldom {
+		return errors.New("there is a new one of another call")
+	}
+	pieces, free, err := m.lower()
+	if err != nil {
+		return err
+	}
+	defer free()
+	// Without a name until it is complete.
+	fd, err := unix.Openat(dir, ".", unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return os.NewSyscallError("openat", err)
+	}
+	defer unix.Close(fd)
+	if err := write(fd, pieces); err != nil {
+		return err
+	}
+	if err := unix.Unlinkat(dir, slot, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return os.NewSyscallError("unlinkat", err)
+	}
+	return os.NewSyscallError("linkat", unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), dir, slot, unix.AT_SYMLINK_FOLLOW))
+}
+
+// write fills a file that is empty between the pieces.
+func write(fd int, pieces []piece) error {
+	if err := unix.Ftruncate(fd, arenaSize); err != nil {
+		return os.NewSyscallError("ftruncate", err)
+	}
+	for _, p := range pieces {
+		for at := 0; at < len(p.data); {
+			n, err := unix.Pwrite(fd, p.data[at:], p.at+int64(at))
+			if err != nil {
+				return os.NewSyscallError("pwrite", err)
+			}
+			at += n
+		}
+	}
+	return nil
+}

@@ -1,0 +1,357 @@
+package plan
+
+import "unsafe"
+
+// A start by memo: what runs before Go's runtime does, called by package entry. Nothing here may need the runtime: no
+// allocation, no growth of the stack (go:nosplit), no panic, no variable that Go initialises.
+
+// recalled is what the entry of the process has seen, for who keeps a memo, and what it has started, for who takes over.
+var recalled struct {
+	args, env uintptr // addresses of the first word, behind the launcher's name, and of the first variable
+	argc      int     // words
+	envc      int     // variables
+	envLen    int     // bytes, with each NUL
+	argv      uintptr // address of the first word's pointer
+
+	dir  [512]byte // of the memos
+	slot int       // the memo's number
+	miss bool      // there was none, or its premises do not hold
+
+	pid, pidfd, theirs, image int    // of a container that goes on; pid is 0 for none
+	mask                      uint64 // signal mask of the caller, meanwhile all are blocked
+}
+
+// fileID tells a file, and whether it was changed: inode, size, ctime and device.
+type fileID [5]uint64
+
+// self is the launcher's own file.
+var self fileID
+
+// slots is how many memos a user has at most.
+const slots = 32
+
+// kernel makes a system call, whose sixth argument is 0, and returns its result or minus an errno.
+//
+//go:noescape
+func kernel(nr, a, b, c, d, e uintptr) int
+
+// interpret runs the launcher's program.
+//
+//go:noescape
+func interpret(first, m uintptr)
+
+// recallHook is what package entry calls, as it cannot import this one.
+//
+//go:linkname recallHook github.com/rl-run/rl-run/internal/entry.recall
+var recallHook = recall
+
+const (
+	sysRead, sysClose, sysFstat, sysMmap, sysMunmap = 0, 3, 5, 9, 11
+	sysSigprocmask, sysKill, sysWait4               = 14, 62, 61
+	sysGeteuid, sysExitGroup, sysOpenat, sysStatx   = 107, 231, 257, 332
+)
+
+//go:nosplit
+func word(at uintptr) uintptr { return *(*uintptr)(unsafe.Add(nil, at)) }
+
+//go:nosplit
+func char(at uintptr) byte { return *(*byte)(unsafe.Add(nil, at)) }
+
+//go:nosplit
+func length(s uintptr) uintptr {
+	n := uintptr(0)
+	for char(s+n) != 0 {
+		n++
+	}
+	return n
+}
+
+// same compares n bytes.
+//
+//go:nosplit
+func same(a, b, n uintptr) bool {
+	for ; n >= 8; n -= 8 {
+		if word(a) != word(b) {
+			return false
+		}
+		a, b = a+8, b+8
+	}
+	for ; n > 0; n-- {
+		if char(a) != char(b) {
+			return false
+		}
+		a, b = a+1, b+1
+	}
+	return true
+}
+
+// put copies n bytes.
+//
+//go:nosplit
+func put(to, from, n uintptr) uintptr {
+	for ; n > 0; n-- {
+		*(*byte)(unsafe.Add(nil, to)) = char(from)
+		to, from = to+1, from+1
+	}
+	return to
+}
+
+// decimal writes a number.
+//
+//go:nosplit
+func decimal(to uintptr, n uint64) uintptr {
+	size := uint64(1)
+	for n/size >= 10 {
+		size *= 10
+	}
+	for ; size > 0; size /= 10 {
+		*(*byte)(unsafe.Add(nil, to)) = byte('0' + n/size%10)
+		to++
+	}
+	return to
+}
+
+var (
+	xdg        = [...]byte{'X', 'D', 'G', '_', 'R', 'U', 'N', 'T', 'I', 'M', 'E', '_', 'D', 'I', 'R', '='}
+	runUser    = [...]byte{'/', 'r', 'u', 'n', '/', 'u', 's', 'e', 'r', '/'}
+	below      = [...]byte{'/', 'r', 'l', '-', 'r', 'u', 'n', '/', 's', 't', 'a', 'r', 't', 's', 0}
+	executable = [...]byte{'/', 'p', 'r', 'o', 'c', '/', 's', 'e', 'l', 'f', '/', 'e', 'x', 'e', 0}
+
+	answer [sizeofStatx / 8]uint64 // of statx(2) and fstat(2)
+	name   [len(recalled.dir) + 4]byte
+)
+
+//go:nosplit
+func addr[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
+
+// recall runs the memo of how the process was called, if there is one, and does not return then. sp is where the kernel has
+// put argc, argv and envp.
+//
+//go:nosplit
+func recall(sp uintptr) {
+	r := &recalled
+	argc := int(word(sp))
+	if argc < 3 { // with a ROOTFS and a command
+		return
+	}
+	r.argc, r.argv = argc-1, sp+16
+	r.args = word(r.argv)
+	envp := sp + 8*uintptr(argc+2)
+	r.env = word(envp)
+	runtimeDir := uintptr(0)
+	for ; word(envp) != 0; envp += 8 {
+		v := word(envp)
+		r.envc++
+		n := length(v)
+		if v != r.env+uintptr(r.envLen) {
+			return // not as the kernel leaves it
+		}
+		r.envLen += int(n) + 1
+		if runtimeDir == 0 && n > uintptr(len(xdg)) && same(v, addr(&xdg), uintptr(len(xdg))) {
+			runtimeDir = v + uintptr(len(xdg))
+		}
+	}
+	uid := kernel(sysGeteuid, 0, 0, 0, 0, 0)
+	to := addr(&r.dir)
+	if runtimeDir != 0 && char(runtimeDir) == '/' {
+		n := length(runtimeDir)
+		if n > uintptr(len(r.dir)-len(below)) {
+			return
+		}
+		to = put(to, runtimeDir, n)
+	} else {
+		to = put(to, addr(&runUser), uintptr(len(runUser)))
+		to = decimal(to, uint64(uid))
+	}
+	put(to, addr(&below), uintptr(len(below)))
+
+	// Which words are options and which one is ROOTFS is not known yet: those up to the first that is no option choose the slot.
+	hash := uint64(14695981039346656037) // FNV-1a
+	w := r.args
+	for i := range r.argc {
+		if word(r.argv+8*uintptr(i)) != w {
+			return
+		}
+		option := char(w) == '-'
+		for ; char(w) != 0; w++ {
+			hash = (hash ^ uint64(char(w))) * 1099511628211
+		}
+		hash *= 1099511628211 // for the NUL
+		w++
+		if !option {
+			break
+		}
+	}
+	r.slot, r.miss = int((hash^hash>>32)%slots), true
+	to = put(addr(&name), addr(&r.dir), length(addr(&r.dir)))
+	*(*byte)(unsafe.Add(nil, to)) = '/'
+	to = decimal(to+1, uint64(r.slot))
+	*(*byte)(unsafe.Add(nil, to)) = 0
+
+	if kernel(sysStatx, ^uintptr(99), addr(&executable), 0, 0x7ff, addr(&answer)) != 0 {
+		r.miss = false
+		return
+	}
+	self = fileID{answer[4], answer[5], answer[12], answer[13] & 0xffffffff, answer[17]}
+	m := load(uid)
+	if m == nil {
+		return
+	}
+	if !m.calledSo() || !m.place() {
+		kernel(sysMunmap, memoAt, arenaSize, 0, 0, 0)
+		return
+	}
+	m.run()
+}
+
+// load maps the memo.
+//
+//go:nosplit
+func load(uid int) *memo {
+	fd := kernel(sysOpenat, ^uintptr(99), addr(&name), 0o400000|0o2000000|0o4000, 0, 0) // O_NOFOLLOW|O_CLOEXEC|O_NONBLOCK
+	if fd < 0 {
+		return nil
+	}
+	ok := kernel(sysFstat, uintptr(fd), addr(&answer), 0, 0, 0) == 0 &&
+		uint32(answer[3]) == 0o100600 && answer[3]>>32 == uint64(uid) && // st_mode, st_uid
+		answer[2] == 1 && answer[6] == arenaSize // st_nlink, st_size
+	mapped := 0
+	if ok {
+		// PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_NORESERVE|MAP_FIXED_NOREPLACE
+		mapped = kernel(sysMmap, memoAt, arenaSize, 3, 0x2|0x4000|0x100000, uintptr(fd))
+	}
+	kernel(sysClose, uintptr(fd), 0, 0, 0, 0)
+	if mapped != memoAt {
+		return nil
+	}
+	m := (*memo)(unsafe.Add(nil, memoAt))
+	if m.magic != memoMagic || m.size != arenaSize || m.launcher != self {
+		kernel(sysMunmap, memoAt, arenaSize, 0, 0, 0)
+		return nil
+	}
+	return m
+}
+
+// calledSo reports whether the memo is of a call with the same words before the command and the same environment.
+//
+//go:nosplit
+func (k *memo) calledSo() bool {
+	r := &recalled
+	count := int(k.wordsCount)
+	return r.argc > count && word(r.argv+8*uintptr(count)) == r.args+uintptr(k.wordsLen) &&
+		same(r.args, uintptr(k.words), uintptr(k.wordsLen)) &&
+		r.envc == int(k.envCount) && r.envLen == int(k.envLen) && same(r.env, uintptr(k.env), uintptr(k.envLen))
+}
+
+// place puts down the command.
+//
+//go:nosplit
+func (k *memo) place() bool {
+	first := recalled.argv + 8*uintptr(k.wordsCount)
+	command := word(first)
+	n := length(command)
+	slash := false
+	for i := range n {
+		slash = slash || char(command+i) == '/'
+	}
+	if !slash && (n == 0 || n > memoName || char(command) == '.') {
+		return false
+	}
+	*(*uintptr)(unsafe.Add(nil, uintptr(k.argv))) = first
+	for i := range uintptr(memoPaths) {
+		place := (*[3]uint64)(unsafe.Add(nil, addr(&k.command)+24*i))
+		if place[0] == 0 {
+			break
+		}
+		path := command
+		if !slash {
+			path = uintptr(place[1])
+			put(uintptr(place[2]), command, n+1)
+		}
+		*(*uintptr)(unsafe.Add(nil, uintptr(place[0]))) = path
+	}
+	return true
+}
+
+// run runs the launcher's program, and ends the process with the container. It returns where Go is needed: to start the
+// container by itself, or to go on with the one that runs.
+//
+//go:nosplit
+func (k *memo) run() {
+	r := &recalled
+	mine := (*machine)(unsafe.Add(nil, uintptr(k.machine)))
+	interpret(uintptr(k.look), uintptr(k.machine))
+	if mine.errno == memoDone && mine.step == phaseStarted {
+		k.tellPid()
+		interpret(uintptr(k.goOn), uintptr(k.machine))
+	}
+	switch {
+	case mine.errno == memoDone && mine.step == phaseEnded:
+		code := k.status >> 8 & 0xff
+		if signal := k.status & 0x7f; signal != 0 {
+			code = 128 + signal
+		}
+		kernel(sysExitGroup, uintptr(code), 0, 0, 0, 0)
+	case mine.step == phasePremises:
+		r.miss = true
+	case mine.step == phaseFDs:
+		for i := range uintptr(2) {
+			closeFD(*(*int64)(unsafe.Add(nil, addr(&k.opened)+8*i)))
+			closeFD(int64(*(*int32)(unsafe.Add(nil, addr(&k.pairs)+8*i))))
+			closeFD(int64(*(*int32)(unsafe.Add(nil, addr(&k.pairs)+8*i+4))))
+		}
+		r.miss = false
+	case mine.step == phaseStarted:
+		end(k.pid)
+		for i := range uintptr(2) {
+			end(*(*int64)(unsafe.Add(nil, addr(&k.helpers)+8*i)))
+		}
+		for fd := range int64(memoFDs) {
+			closeFD(fd)
+		}
+		closeFD(int64(int32(k.pidfd)))
+		r.miss = false
+	default: // it goes on
+		r.miss = false
+		r.pid, r.pidfd, r.theirs, r.image = int(k.pid), memoPidfd, memoTheirs, memoImage
+		r.mask = uint64(word(uintptr(k.sigmask)))
+		return
+	}
+	if mine.step != phasePremises {
+		kernel(sysSigprocmask, 2, uintptr(k.sigmask), 0, 8, 0) // SIG_SETMASK
+	}
+	kernel(sysMunmap, memoAt, arenaSize, 0, 0, 0)
+}
+
+// closeFD closes what is no standard descriptor.
+//
+//go:nosplit
+func closeFD(fd int64) {
+	if fd > 2 {
+		kernel(sysClose, uintptr(fd), 0, 0, 0, 0)
+	}
+}
+
+// end kills a child that has not been waited for, and waits for it.
+//
+//go:nosplit
+func end(pid int64) {
+	if pid <= 0 {
+		return
+	}
+	kernel(sysKill, uintptr(pid), 9, 0, 0, 0)
+	for kernel(sysWait4, uintptr(pid), 0, 0, 0, 0) == -4 { // EINTR
+	}
+}
+
+// tellPid puts down init's pid where helpers and paths name it.
+//
+//go:nosplit
+func (k *memo) tellPid() {
+	for i := range uintptr(4) {
+		n := addr(&k.numbers) + 24*i
+		to := decimal(word(n), uint64(k.pid))
+		to = put(to, n+8, word(n+16))
+		*(*byte)(unsafe.Add(nil, to)) = 0
+	}
+}
