@@ -105,9 +105,10 @@ func TestInheritableCapabilities(t *testing.T) {
 	const text = `set -e; "$1" -d --net=none --quiet --name inheritable "$3" sleep 1000 >&2
 		"$2" inheritable cat /proc/self/status; "$4" -f inheritable >&2`
 	for what, got := range map[string]string{
-		"rl-run":  run(trial.Bin(t, "rl-run"), "--quiet", "--net=none", tree, "cat", "/proc/self/status"),
-		"init":    run(trial.Bin(t, "rl-run"), "--quiet", "--net=none", tree, "sh", "-c", "until grep -q rl-init /proc/1/comm; do :; done; cat /proc/1/status"),
-		"rl-exec": run("sh", "-c", text, "sh", trial.Bin(t, "rl-run"), trial.Bin(t, "rl-exec"), tree, trial.Bin(t, "rl-rm")),
+		"rl-run":             run(trial.Bin(t, "rl-run"), "--quiet", "--net=none", tree, "cat", "/proc/self/status"),
+		"rl-run, unconfined": run(append(append([]string{trial.Bin(t, "rl-run"), "--quiet", "--net=none"}, unconfined...), tree, "cat", "/proc/self/status")...),
+		"init":               run(trial.Bin(t, "rl-run"), "--quiet", "--net=none", tree, "sh", "-c", "until grep -q rl-init /proc/1/comm; do :; done; cat /proc/1/status"),
+		"rl-exec":            run("sh", "-c", text, "sh", trial.Bin(t, "rl-run"), trial.Bin(t, "rl-exec"), tree, trial.Bin(t, "rl-rm")),
 	} {
 		for _, name := range []string{"CapInh", "CapAmb"} {
 			if set := status(name, got); set != none {

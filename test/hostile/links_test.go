@@ -42,7 +42,7 @@ func TestLinks(t *testing.T) {
 		link(t, prefix+o.dir+"/hosts", tree+"/etc/hosts")
 		link(t, prefix+o.dir+"/made", tree+"/etc/hostname")
 		link(t, prefix+o.dir+"/sub/made", tree+"/etc/resolv.conf")
-		for _, mode := range [][]string{nil, {"--rw"}, {"--copy"}, {"--read-only"}, {"-t"}} {
+		for _, mode := range [][]string{nil, {"--rw"}, {"--copy"}, {"--read-only"}, {"-t"}, unconfined} {
 			options := append([]string{"--net=none", "-v", source + ":/mnt/bound", "--tmpfs", "/run/deep/er", "--device", "/dev/full", "-h", "links"}, mode...)
 			const look = `cat /mnt/bound/of-source; grep -c localhost /etc/hosts; cat /etc/hostname; echo changed >>/etc/hosts; echo changed >/run/deep/er/x
 				readlink /dev/ptmx; stat -c %t:%T /dev/null; : >/dev/shm/x && echo shm; ls /dev/pts/ptmx`
@@ -109,7 +109,7 @@ func TestMountTargetIsSwapped(t *testing.T) {
 	link(t, o.dir, tree+"/other")
 	stop := swapping(t, tree+"/mnt/a", tree+"/other")
 	started := 0
-	modes := [][]string{{"--rw"}, nil, {"--copy"}, {"--rw", "-w", "/mnt/a/work"}}
+	modes := [][]string{{"--rw"}, nil, {"--copy"}, {"--rw", "-w", "/mnt/a/work"}, append([]string{"--rw"}, unconfined...)}
 	for n := range trial.Mass(200) {
 		options := append([]string{"-v", source + ":/mnt/a/b/c", "--tmpfs", "/mnt/a/d"}, modes[n%len(modes)]...)
 		r := trial.Run(t, script(options, tree, "cat /mnt/a/b/c/of-source; : >/mnt/a/d/x; : >/mnt/a/e")...)

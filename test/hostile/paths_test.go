@@ -25,12 +25,14 @@ func TestWorkingDirectoryOfALeakedFile(t *testing.T) {
 	}
 	for fd := range 16 {
 		for _, form := range []string{"/proc/self/fd/%d", "/proc/self/fd/%d/sub/..", "/proc/1/fd/%d", "/proc/thread-self/fd/%d"} {
-			dir := fmt.Sprintf(form, fd)
-			r := trial.Command{Args: script([]string{"-w", dir}, tree, attack), Files: files}.Run(t)
-			if strings.Contains(r.Stdout, "canary") || r.Code == 0 {
-				t.Errorf("-w %s: exit code %d, stdout %q", dir, r.Code, r.Stdout)
+			for _, options := range [][]string{nil, unconfined} {
+				dir := fmt.Sprintf(form, fd)
+				r := trial.Command{Args: script(append([]string{"-w", dir}, options...), tree, attack), Files: files}.Run(t)
+				if strings.Contains(r.Stdout, "canary") || r.Code == 0 {
+					t.Errorf("-w %s %q: exit code %d, stdout %q", dir, options, r.Code, r.Stdout)
+				}
+				o.alive(t, "-w "+dir)
 			}
-			o.alive(t, "-w "+dir)
 		}
 	}
 	lead := []string{"--ro-bind", tree, "/", "--proc", "/proc", "--chdir", "/proc/self/fd/5", "sh", "-c", attack}
@@ -59,6 +61,7 @@ func TestLeakedFiles(t *testing.T) {
 		o.alive(t, what)
 	}
 	tried("rl-run", trial.Command{Args: script(nil, tree, attack), Files: files}.Run(t))
+	tried("rl-run, unconfined", trial.Command{Args: script(unconfined, tree, attack), Files: files}.Run(t))
 	trial.Run(t, "-d", "--quiet", "--net=none", "--name", "open", tree, "sleep", "1000").OK(t)
 	tried("rl-exec", trial.Command{Path: trial.Bin(t, "rl-exec"), Args: []string{"open", "sh", "-c", attack}, Files: files}.Run(t))
 	trial.Command{Path: trial.Bin(t, "rl-rm"), Args: []string{"-f", "open"}}.Run(t).OK(t)

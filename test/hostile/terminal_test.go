@@ -52,7 +52,6 @@ func TestTyping(t *testing.T) {
 	tree := begin(t)
 	bwrap := trial.NeedTool(t, "bwrap")
 	run := []string{trial.Bin(t, "rl-run"), "--quiet", "-v", self(t) + ":" + attackPath, "-e", attackEnv + "=type"}
-	unconfined := []string{"--security-opt", "seccomp=unconfined"}
 	const eperm, enotty = unix.EPERM, unix.ENOTTY
 	for name, c := range map[string]struct {
 		lead  []string
