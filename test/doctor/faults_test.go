@@ -112,6 +112,25 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A newuidmap whose setuid bit or capability is of no effect: containers have one id, and it is said why.
+func TestStartsWithoutPrivilege(t *testing.T) {
+	for script, note := range map[string]string{
+		`mount -o remount,nosuid $helpers`: "/mnt/helpers/newuidmap: on a file system mounted nosuid",
+		`wrap='setpriv --no-new-privs'`:    "newuidmap gains no privilege: no_new_privs is set",
+		`more='--bounding-set -setgid'`:    "newuidmap gains no privilege: the bounding set lacks cap_setgid",
+		`chmod u-s $helpers/newgidmap`:     "/mnt/helpers/newgidmap: neither setuid root nor ",
+	} {
+		r := on(t, script+`; as_u ${wrap-} /mnt/bin/rl-run --net=none /mnt/tree sh -c 'wc -l </proc/self/uid_map'`)
+		if out := r.OK(t); out != "1" || strings.Count(r.Stderr, "rl-run: note: only one id is mapped: "+note) != 1 {
+			t.Errorf("%s: %q, %q", script, out, r.Stderr)
+		}
+		on(t, script+`; as_u ${wrap-} /mnt/bin/rl-run --strict --net=none /mnt/tree true`).Fails(t, 125, "rl-run: error: --strict: only one id is mapped: "+note)
+	}
+	if out := on(t, `as_u /mnt/bin/rl-run --strict --net=none /mnt/tree sh -c 'wc -l </proc/self/uid_map'`).OK(t); out != "2" {
+		t.Errorf("with all of it: %q", out)
+	}
+}
+
 // What rl-run says of ids that it lacks is what rl-doctor says: both read one table.
 func TestHintsAreThoseOfDoctor(t *testing.T) {
 	for name, script := range map[string]string{

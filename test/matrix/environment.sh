@@ -71,10 +71,11 @@ case $cgroup in
 hybrid) [ "$(kinds)" = 'cgroup cgroup2 ' ] || die "not both versions of cgroup, but $(kinds)" ;;
 *) [ "$(kinds)" = 'cgroup2 ' ] || die "not cgroup v2 alone, but $(kinds)" ;;
 esac
+group=${group%/main} # in which the processes are
 make_group() { as_u mkdir "/sys/fs/cgroup$group/proof" 2>&1 && as_u rmdir "/sys/fs/cgroup$group/proof"; }
 case $cgroup in
 delegated)
-	chown 1000:1000 "/sys/fs/cgroup$group" "/sys/fs/cgroup$group/cgroup.procs" "/sys/fs/cgroup$group/cgroup.subtree_control"
+	for file in . cgroup.procs cgroup.subtree_control main main/cgroup.procs; do chown 1000:1000 "/sys/fs/cgroup$group/$file"; done
 	make_group >/dev/null || die "no group can be made: $(make_group)"
 	;;
 undelegated) ! make_group >/dev/null || die 'a group can be made' ;;

@@ -180,13 +180,22 @@ func (c cell) tryStrict(t *testing.T) {
 // tryLimit limits processes: it is enforced where the controller is delegated, else refused with the reason that is true.
 func (c cell) tryLimit(t *testing.T) {
 	t.Helper()
-	r := c.command(t, "--quiet", "--net=none", "--pids-limit", "20", "/mnt/tree", "sh", "-c", "echo started").Run(t)
+	limited := func(limit, text string) trial.Result {
+		t.Helper()
+		return c.command(t, "--quiet", "--net=none", "--pids-limit", limit, "/mnt/tree", "sh", "-c", text).Run(t)
+	}
+	r := limited("20", "echo started")
 	switch {
 	case c.cgroup == "hybrid":
 		r.Fails(t, 125, "rl-run: error: enforce --pids-limit 20: the pids controller is bound to cgroup v1 (hybrid layout)")
 	case c.cgroup == "delegated" && controller("pids"):
 		if r.OK(t) != "started" {
 			t.Errorf("%q", r.Stdout)
+		}
+		const many = "for n in $(seq 30); do sleep 5 & done; echo all; kill $(jobs -p)"
+		limited("20", many).Fails(t, 2, "can't fork")
+		if out := limited("60", many).OK(t); out != "all" {
+			t.Errorf("below the limit: %q", out)
 		}
 	case !controller("pids"): // the kernel has it in version 1
 		r.Fails(t, 125, "rl-run: error: enforce --pids-limit 20: this kernel has no pids controller")
