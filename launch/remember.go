@@ -76,6 +76,7 @@ func (s *Spec) premises(h *Host, dir string) (list []plan.Premise) {
 
 	// the caller
 	add(plan.Answers(unix.SYS_GETEGID))
+	add(plan.Groups())
 	add(plan.SameFile("/proc/self/ns/user", 0)) // whose maps do not change
 	add(plan.Capabilities())
 	add(plan.Limit(unix.RLIMIT_NOFILE, h.Files[0], h.Files[1]))

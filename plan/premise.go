@@ -126,6 +126,15 @@ func Capabilities() Premise {
 	return ask(unix.SYS_CAPGET, whole(size), string(header[:]), room(size))
 }
 
+// Groups asks how many supplementary groups the caller has, and for the first of them (getgroups(2)).
+func Groups() Premise {
+	const most = 16
+	if n := Answers(unix.SYS_GETGROUPS, 0, 0); n.result < 1 {
+		return n
+	}
+	return ask(unix.SYS_GETGROUPS, []part{{mask: 1<<32 - 1}}, most, room(4*most))
+}
+
 // Release asks for the kernel's release (uname(2)).
 func Release() Premise {
 	const field, fields = 65, 6                       // of so many bytes, so many

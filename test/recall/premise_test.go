@@ -86,6 +86,22 @@ func TestPremises(t *testing.T) {
 	}
 }
 
+// Supplementary groups, which stay with a container of a single id, by a caller who can change his own.
+func TestGroups(t *testing.T) {
+	h, tree := newHost(t), trial.Tree(t, "busybox")
+	const script = `set -e; groups=--clear-groups
+		run() { setpriv "$groups" --bounding-set=-setuid,-setgid "$0" --net=none --userns=single "$@"; }
+		for groups in --clear-groups --groups=5; do
+			rm -rf "$XDG_RUNTIME_DIR/rl-run/starts"
+			for i in $(seq 200); do run "$1" true 2>/dev/null; [ -n "$(ls "$XDG_RUNTIME_DIR/rl-run/starts" 2>/dev/null)" ] && break; [ $groups = --clear-groups ] || break; sleep 0.1; done
+			groups=--groups=5,7; run "$1" true; groups=--clear-groups; run "$1" echo none
+		done`
+	r := trial.Command{Path: trial.Bin(t, "rl-unshare"), Args: []string{"--quiet", "sh", "-c", script, trial.Bin(t, "rl-run"), tree}, Env: h.env()}.Run(t)
+	if out := r.OK(t); out != "none\nnone" || strings.Count(r.Stderr, "the caller's supplementary groups (5, 7) stay") != 2 {
+		t.Errorf("%q, %q", out, r.Stderr)
+	}
+}
+
 // Files of the host, in a mount namespace in which they can be changed; rl-run has no capability to map ids there, so that init
 // does it, as on the host.
 func TestHostFiles(t *testing.T) {
