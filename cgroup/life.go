@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -139,11 +140,22 @@ func Sweep(parent string) {
 	for _, e := range entries {
 		name := e.Name()
 		pid, err := strconv.Atoi(name[strings.LastIndexByte(name, '.')+1:])
-		if err != nil || !strings.HasPrefix(name, "rl-run-") || exists("/proc/"+strconv.Itoa(pid)) {
+		if err != nil || !strings.HasPrefix(name, "rl-run-") || alive(pid) {
 			continue
 		}
 		_ = removeTree(filepath.Join(parent, name))
 	}
+}
+
+// alive reports whether a process runs: a zombie, which only waits to be reaped, does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	// The third field, behind the name in parentheses, which may hold any byte (proc_pid_stat(5)).
+	state := bytes.TrimSpace(stat[bytes.LastIndexByte(stat, ')')+1:])
+	return len(state) > 0 && state[0] != 'Z' && state[0] != 'X'
 }
 
 func exists(path string) bool { return unix.Access(path, unix.F_OK) == nil }

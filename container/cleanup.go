@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/internal/sys"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/plan"
@@ -20,6 +21,7 @@ const cleanupFile = "cleanup.json"
 type cleanup struct {
 	MountPoints []mountPoint        `json:",omitempty"` // that were made in ROOTFS
 	Layers      []plan.RemoveLayers `json:",omitempty"`
+	Subtree     Text                `json:",omitempty"` // in which the control group is
 	Helpers     Text                // where those that write maps are looked for: the launcher's PATH
 }
 
@@ -32,16 +34,16 @@ type mountPoint struct {
 // WriteCleanup is like WriteConfig. The steps are those that a launcher takes after the end, unless it is gone before: when the
 // container is detached, or the launcher killed. Then whoever looks at the container next takes them: the heir, as a rule. path is the
 // launcher's PATH.
-func (e *Entry) WriteCleanup(steps []plan.Step, path string) error {
-	if len(steps) == 0 {
+func (e *Entry) WriteCleanup(start *launch.Start, path string) error {
+	if !start.Leaves() {
 		// A start that is compiled again may have less to undo; a stand-in removes the files that it knows.
 		if err := unix.Unlinkat(e.dir, cleanupFile, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 			return &os.PathError{Op: "remove", Path: e.path + "/" + cleanupFile, Err: err}
 		}
 		return nil
 	}
-	c := cleanup{Helpers: Text(path)}
-	for _, s := range steps {
+	c := cleanup{Helpers: Text(path), Subtree: Text(start.Subtree())}
+	for _, s := range start.Plan.Cleanup {
 		switch s := s.(type) {
 		case plan.RemoveMountPoint:
 			c.MountPoints = append(c.MountPoints, mountPoint{Text(s.Rootfs), Text(s.Path), s.Dir})
@@ -72,6 +74,9 @@ func (e *Entry) cleanUp() {
 		return
 	}
 	done := removeMountPoints(c.MountPoints)
+	if c.Subtree != "" {
+		cgroup.Sweep(string(c.Subtree))
+	}
 	for _, l := range c.Layers {
 		done = launch.RemoveLayers(l, string(c.Helpers)) == nil && done
 	}

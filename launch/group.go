@@ -7,6 +7,20 @@ import (
 	"github.com/rl-run/rl-run/plan"
 )
 
+// Subtree is the group of the caller's own in which the container gets one, which nobody but rl-run removes; empty where it gets none
+// there. In a scope of systemd's, that does it.
+func (s *Start) Subtree() string {
+	for _, e := range s.Plan.Entries {
+		if g, ok := e.Step.(plan.EnterGroup); ok && cgroup.Way(g.Way) == cgroup.Delegee {
+			return g.Parent
+		}
+	}
+	return ""
+}
+
+// Leaves reports whether something is to be done at the end that does not end with a process.
+func (s *Start) Leaves() bool { return len(s.Plan.Cleanup) > 0 || s.Subtree() != "" }
+
 // enterGroup puts init into the control group with the limits.
 func (c *Container) enterGroup(s plan.EnterGroup) error {
 	waits := os.Getpid()

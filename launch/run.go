@@ -188,7 +188,7 @@ func (c *Container) prepare() (err error) {
 		return err
 	}
 	locks := c.lock
-	if len(c.Plan.Cleanup) > 0 { // after the keeper's end; who waits for that holds none else
+	if c.Leaves() { // after the keeper's end; who waits for that holds none else
 		locks = slices.Concat(locks, c.opts.Keep.Locks)
 	}
 	c.opts.Keep.Locks = locks

@@ -60,7 +60,7 @@ func (l *listing) reserve() error {
 
 // before writes down what is to be done behind a start, before that does anything.
 func (l *listing) before(s *launch.Start) error {
-	if len(s.Plan.Cleanup) > 0 {
+	if s.Leaves() {
 		if err := l.reserve(); err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (l *listing) before(s *launch.Start) error {
 	if l.entry == nil {
 		return nil
 	}
-	return l.entry.WriteCleanup(s.Plan.Cleanup, l.host.Path)
+	return l.entry.WriteCleanup(s, l.host.Path)
 }
 
 // end removes the state, and says what went wrong with that.
@@ -123,7 +123,7 @@ func (l *listing) detach(start launcher) int {
 		c.Abort()
 		return fail(err)
 	}
-	if len(c.Plan.Cleanup) > 0 {
+	if c.Leaves() {
 		l.heir.Leave() // the keeper holds the will
 	} else {
 		l.heir.Release()
