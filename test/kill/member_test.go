@@ -43,7 +43,7 @@ func TestKilledMemberEndsContainer(t *testing.T) {
 	for _, m := range membersKilled {
 		t.Run(m.name, func(t *testing.T) {
 			leak.Watch(t)
-			args := []string{"--net=none", "--name", "member"}
+			args := []string{"--quiet", "--net=none", "--name", "member"}
 			if m.detached {
 				args = append(args, "-d")
 			}

@@ -13,14 +13,24 @@ var jobs = []Job{
 	{
 		// tmpfs takes user xattrs from Linux 6.6 on: a root whose writes vanish is made in another way.
 		Name: "run", Package: "test/run",
-		Args: []string{"-test.run=^(TestEphemeralOverlay|TestKeptLayer|TestReadOnly)$"},
+		Args: []string{"-test.run=^(TestEphemeralOverlay|TestEphemeralSize|TestKeptLayer|TestKeptLayerAfterAKill|TestReadOnly|" +
+			"TestNamespaces|TestIDMaps|TestExitCodes|TestManyInterrupts)$"},
 	},
 	{
 		Name: "life", Package: "test/life",
 		Args: []string{"-test.run=^(TestFromStartToRemoval|TestForeground|TestForegroundLauncherIsKilled|TestKeeperIsKilled|TestDamagedState|" +
-			"TestRuntimeDirectoryVanishes|TestMountPoints|TestOneName)$"},
+			"TestRuntimeDirectoryVanishes|TestMountPoints|TestOneName|TestManyNames)$"},
 	},
 	{Name: "share", Package: "test/share"},
+	{
+		Name: "exec", Package: "test/exec",
+		Args: []string{"-test.run=^(TestNamespaces|TestPrivileges|TestExitCodes|TestDetach)$"},
+	},
+	{
+		// Of a launcher the heir takes longer here, with layers on disk to remove for each kill, than the test waits.
+		Name: "kill", Package: "test/kill",
+		Args: []string{"-test.run=^(TestKilledExecLeavesNothing|TestKilledMemberEndsContainer)$"},
+	},
 	{
 		Name: "limits-none", Package: "test/limits", Delegate: None,
 		Args: []string{"-test.run=^(TestCPUs|TestCPUWeight|TestCPUSet|TestMemory|TestPids|TestDeviceRates|TestBlkioWeight|TestBestEffort|TestUlimit)$"},
