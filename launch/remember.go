@@ -59,7 +59,7 @@ func (s *Spec) memorable(h *Host) bool {
 	case s.RootMode != RootEphemeral && s.RootMode != RootReadOnly, s.Keep != "":
 	case s.Net != NetNone && s.Net != NetHost, len(s.Publish) > 0, s.Listen, h.Session != nil:
 	case s.PID != Private, len(h.Owners) > 0:
-	case s.Name != "", s.Detach, s.Terminal, s.Strict:
+	case s.Name != "", s.Detach, s.Terminal, s.Strict, s.NoInit:
 	case !s.Limits.IsZero(), len(s.Ulimits) > 0:
 	case s.Seccomp != "" && s.Seccomp != "unconfined":
 	case len(s.Command) == 0, len(h.Nodes) != len(rootfs.Nodes), !plain(h.Rootfs.Path):
