@@ -2,6 +2,7 @@ package launch
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/rl-run/rl-run/caps/seccomp"
 	"github.com/rl-run/rl-run/internal/pid1"
+	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
@@ -39,6 +41,12 @@ func Remember(s *Spec, h *Host, filter *seccomp.Profile, dir int, path string, w
 	if err != nil {
 		return err
 	}
+	if s.Net != NetHost {
+		again.SessionDir = session.DirIn(filepath.Dir(path))
+		if again.Session, err = session.Open(again.SessionDir); err == nil {
+			defer again.Session.Close()
+		}
+	}
 	start, err := Compile(&any, &again, filter)
 	if err != nil {
 		return err
@@ -49,15 +57,23 @@ func Remember(s *Spec, h *Host, filter *seccomp.Profile, dir int, path string, w
 	if !slices.EqualFunc(premises, any.premises(&again, path), func(a, b plan.Premise) bool { return a.Is(&b) }) {
 		return errors.New("something has changed")
 	}
-	m := plan.Memo{Plan: start.Plan, Init: pid1.Image(), Premises: premises, Apart: apart, Words: words}
+	m := plan.Memo{Session: sessionOf(&again), Plan: start.Plan, Init: pid1.Image(), Premises: premises, Apart: apart, Words: words}
 	return m.Keep(dir)
+}
+
+// sessionOf is the network session of a host.
+func sessionOf(h *Host) plan.SessionRef {
+	if h.Session == nil {
+		return plan.SessionRef{}
+	}
+	return plan.SessionRef{Name: TheSession, PID: h.Session.Pid, Start: h.Session.StartTime}
 }
 
 // memorable: nothing outlives the start but the container, and nobody but its first process is to be looked after.
 func (s *Spec) memorable(h *Host) bool {
 	switch {
 	case s.RootMode != RootEphemeral && s.RootMode != RootReadOnly, s.Keep != "":
-	case s.Net != NetNone && s.Net != NetHost, len(s.Publish) > 0, s.Listen, h.Session != nil:
+	case s.Net != NetNone && s.Net != NetHost, len(s.Publish) > 0, s.Listen:
 	case s.PID != Private, len(h.Owners) > 0:
 	case s.Name != "", s.Detach, s.Terminal, s.Strict, s.NoInit:
 	case !s.Limits.IsZero(), len(s.Ulimits) > 0:
@@ -125,7 +141,11 @@ func (s *Spec) premises(h *Host, dir string) (list []plan.Premise) {
 	if s.Net == NetHost {
 		add(plan.SameContent("/etc/hosts", 0))
 	} else {
-		add(plan.SameKind(filepath.Dir(dir)+"/net", 0)) // of a session there is none
+		// the session: none, or that one, which writes down what changes of it
+		add(plan.SameContent(filepath.Dir(dir)+"/net/session", unix.AT_SYMLINK_NOFOLLOW))
+		if h.Session != nil {
+			add(plan.SameFile(fmt.Sprintf("/proc/%d/ns/user", h.Session.Pid), 0))
+		}
 	}
 	if s.Userns.Mode != userns.ModeSingle {
 		for _, file := range userns.Looked(h.Path, h.Caller.Helpers) {

@@ -36,8 +36,11 @@ const (
 	memoToCmd
 	memoToInit
 	memoPidEvent
-	memoPidfd
-	memoFDs // behind the last
+	memoPidfd // of init
+	memoFDs   // behind the last
+
+	memoSession = memoPidfd   // pidfd of the session, where a joiner starts init, whose pidfd is the lowest that was closed then
+	memoNested  = memoControl // by then
 )
 
 // Phases of the launcher's program, which its ops have for steps.
@@ -77,16 +80,21 @@ type memo struct {
 	opened  [2]int64    // the single descriptors as they were opened: image and event
 	pairs   [2][2]int32 // and the sockets
 	pid     int64       // of init
-	pidfd   uint64      // of init
-	helpers [2]int64    // pids of newuidmap and newgidmap, as long as they have not been waited for
+	pidfd   uint64      // of init, where it is the launcher's clone
+	helpers [2]int64    // pids of newuidmap and newgidmap, or of joiner and mapper, as long as they have not been waited for
 	pidfds  [2]uint64   // of the same
 	numbers [4]struct { // where init's pid is written in decimal, with what comes behind it
 		at      uint64
 		tail    [8]byte
 		tailLen uint64
 	}
-	status  uint64 // of init, as wait4(2) has it
-	sigmask uint64 // address of the caller's signal mask
+	initFD  int64      // pidfd of init
+	session SessionRef // in which it nests; zero for none
+	nested  uint64     // address of init's pid, as its joiner leaves it
+	said    [2]uint64  // the records of joiner and init, in either order
+	says    [2]uint64  // what they are to be
+	status  uint64     // of init, as wait4(2) has it
+	sigmask uint64     // address of the caller's signal mask
 }
 
 // errNoMemo is for plans that only the launcher itself can run.
@@ -100,7 +108,7 @@ type piece struct {
 
 // lower turns a plan and its launcher into a memo. free gives its memory back, after the pieces have been written.
 func (m *Memo) lower() (pieces []piece, free func(), err error) {
-	mapIDs, err := keepable(m.Plan)
+	shape, err := keepable(m.Plan)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -125,6 +133,13 @@ func (m *Memo) lower() (pieces []piece, free func(), err error) {
 	c.image, c.control, c.theirs, c.pidEvent, c.toCmd, c.toInit, c.apart = memoImage, memoControl, memoTheirs, memoPidEvent, memoToCmd, memoToInit, -1
 	c.detach = keep{-1, -1, -1, -1, -1, -1, -1, -1, nil}
 	c.memo = k
+	if shape.nested {
+		c.joins, c.pidfds = true, map[string]int{m.Session.Name: memoSession}
+		k.session = m.Session
+		if err := c.addHelpers(m.Plan); err != nil {
+			return nil, nil, err
+		}
+	}
 	c.sigmask = a.word()
 	c.args = (*cloneArgs)(a.alloc(int(unsafe.Sizeof(cloneArgs{}))))
 	c.args.pidfd = address(&k.pidfd)
@@ -135,40 +150,51 @@ func (m *Memo) lower() (pieces []piece, free func(), err error) {
 		return nil, nil, errNoMemo
 	}
 	k.sigmask = c.sigmask
-	c.lowerLauncher(k, m, mapIDs)
+	c.lowerLauncher(k, m, shape)
 	if a.full {
 		return nil, nil, unix.E2BIG
 	}
 	return a.pieces(), a.free, nil
 }
 
-// keepable returns the step that maps ids by helpers, if there is one, and an error for a plan that is no memo's.
-func keepable(pl Plan) (maps *MapIDs, err error) {
+// shape is what the launcher has to do for a plan.
+type shape struct {
+	maps   *MapIDs // by helpers; nil where init does it, or a mapper
+	nested bool    // a joiner starts init, and a mapper maps its ids
+	init   int     // the entry that starts it
+	mapped int     // the entry that maps its ids
+}
+
+// keepable returns the shape of a plan, and an error for one that is no memo's.
+func keepable(pl Plan) (s shape, err error) {
 	if len(pl.Cleanup) > 0 {
-		return nil, errNoMemo
+		return s, errNoMemo
 	}
 	for i, e := range pl.Entries {
-		switch s := e.Step.(type) {
+		ok := e.Actor == Init || e.Actor == Command || e.Actor == Joiner || e.Actor == Mapper
+		switch step := e.Step.(type) {
 		case StartInit:
-			if e.Actor != Parent || s.Flags&unix.CLONE_NEWPID == 0 {
-				return nil, errNoMemo
-			}
-			continue
+			s.init = i
+			ok = step.Flags&unix.CLONE_NEWPID != 0 && (e.Actor == Parent || e.Actor == Joiner)
+		case StartJoiner:
+			s.nested, ok = true, e.Actor == Parent
 		case MapIDs:
 			const order = 5 // up to so many the kernel shows in the order of the write
-			if s.Helpers[0] == "" || s.Helpers[1] == "" || maps != nil || max(len(s.UID), len(s.GID)) > order {
-				return nil, errNoMemo
-			}
-			maps = &s
-			continue
+			ok = step.Helpers[0] != "" && step.Helpers[1] != "" && s.maps == nil && max(len(step.UID), len(step.GID)) <= order
+			s.maps, s.mapped = &step, i
+		case MapNested:
+			ok, s.mapped = true, i
 		case CopyTree, OpenTerminal:
-			return nil, errNoMemo
+			ok = false
 		}
-		if e.Actor != Init && e.Actor != Command {
-			return nil, fmt.Errorf("step %d: %w", i+1, errNoMemo)
+		if !ok {
+			return s, fmt.Errorf("step %d: %w", i+1, errNoMemo)
 		}
 	}
-	return maps, nil
+	if s.nested != (s.mapped > 0 && s.maps == nil) {
+		return s, errNoMemo // a container of another's ids
+	}
+	return s, nil
 }
 
 // pieces are the parts of the arena that are not empty: the begin, and the ops of each program.
@@ -195,7 +221,7 @@ func empty(b []byte) bool {
 }
 
 // lowerLauncher makes the launcher's own program.
-func (c *Child) lowerLauncher(k *memo, m *Memo, maps *MapIDs) {
+func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) {
 	const most = 4096
 	p := &program{wiring: c.wiring, a: c.arena, ops: c.arena.newOps(most), memory: c.words}
 	mine := p.newMachine()
@@ -228,19 +254,38 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, maps *MapIDs) {
 	}
 	p.call(unix.SYS_EVENTFD2, lit(0), lit(unix.EFD_CLOEXEC)).opened(&k.opened[1], memoPidEvent)
 
-	p.clone(c.args, lit(address(c.first)), c.machine).keepIn(address(&k.pid))
+	child := &k.pid
+	k.initFD = memoPidfd
+	if shape.nested {
+		child, k.initFD = &k.helpers[0], memoNested
+		c.args.flags &^= unix.CLONE_PIDFD // the joiner ends at once
+	}
+	p.clone(c.args, lit(address(c.first)), c.machine).keepIn(address(child))
 	p.step = phaseStarted
-	p.compare(at(address(&k.pidfd)), 0xffffffff, memoPidfd, unlike)
+	if !shape.nested {
+		p.compare(at(address(&k.pidfd)), 0xffffffff, memoPidfd, unlike)
+	}
 	for _, fd := range []int{memoControl, memoToCmd, memoToInit, memoPidEvent} {
 		p.close(lit(fd))
 	}
 	record := (*[2]int32)(c.arena.alloc(8))
-	if maps != nil {
+	switch {
+	case shape.maps != nil:
 		p.call(unix.SYS_READ, lit(memoTheirs), lit(address(record)), lit(8)).wants(8)
-		p.compare(at(address(record)), ^uint64(0), uint64(c.mapsAt()), unlike)
+		p.compare(at(address(record)), ^uint64(0), uint64(shape.mapped), unlike)
 		p.compare(lit(0), 0, 1, memoDone)
 		k.goOn = address(p.next())
-		c.mapsByHelpers(k, p, maps)
+		c.mapsByHelpers(k, p, shape.maps)
+	case shape.nested:
+		k.nested, k.says = c.words.init, [2]uint64{uint64(shape.init), uint64(shape.mapped)}
+		for i := range k.said {
+			p.call(unix.SYS_READ, lit(memoTheirs), lit(address(&k.said[i])), lit(8)).wants(8)
+		}
+		p.compare(lit(0), 0, 1, memoDone)
+		k.goOn = address(p.next())
+		c.mapsNested(k, p)
+	}
+	if k.goOn != 0 {
 		p.call(unix.SYS_SENDTO, lit(memoTheirs), lit(address(record)), lit(1), lit(unix.MSG_NOSIGNAL), lit(0)).wants(1)
 	}
 	// the end of the socket: both have executed
@@ -248,7 +293,7 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, maps *MapIDs) {
 	p.ops[len(p.ops)-1].wants(0)
 
 	p.step = phaseRuns
-	p.ends(memoPidfd, m.Apart)
+	p.ends(int32(k.initFD), m.Apart)
 	p.call(unix.SYS_WAIT4, at(address(&k.pid)), lit(address(&k.status)), lit(0), lit(0)).again()
 	p.step = phaseEnded
 	p.compare(lit(0), 0, 1, memoDone)
@@ -272,15 +317,41 @@ func (o *op) opened(word *int64, number int64) {
 	o.wants(number)
 }
 
-// mapsAt is the entry of the plan that maps the ids.
-func (c *Child) mapsAt() int {
-	for i, e := range c.plan.Entries {
-		if _, is := e.Step.(MapIDs); is {
-			return i
-		}
-	}
-	return -1
+// waits waits for a helper, which must end with 0, and forgets its pid with the result of another call, which is 0.
+func (p *program) waits(pid *int64, status arg, nr uint64, args ...arg) {
+	p.call(unix.SYS_WAIT4, at(address(pid)), status, lit(0), lit(0)).again()
+	p.call(nr, args...).keepIn(address(pid))
+	status.deref = true
+	p.compare(status, 0xffffffff, 0, unlike)
 }
+
+// mapsNested waits for the joiner, takes over its init, and has the mapper write the maps.
+func (c *Child) mapsNested(k *memo, p *program) {
+	status := lit(c.arena.word())
+	p.waits(&k.helpers[0], status, unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(1), lit(0), lit(0), lit(0))
+	p.call(unix.SYS_PIDFD_OPEN, at(address(&k.pid)), lit(0)).wants(memoNested)
+	r := (*mapRequest)(c.arena.at(*(*uint64)(c.arena.at(c.words.maps))))
+	for i, tail := range [...]string{"/uid_map", "/gid_map"} {
+		n := copy(r.paths[i][:], "/proc/")
+		k.number(i, address(&r.paths[i][n]), tail)
+	}
+	q := c.helper(Mapper).program
+	machine := q.newMachine()
+	machine.control = noControl
+	args := (*cloneArgs)(c.arena.alloc(int(unsafe.Sizeof(cloneArgs{}))))
+	c.clones(args, unix.CLONE_VM|unix.CLONE_CLEAR_SIGHAND, unix.SIGCHLD)
+	p.clone(args, lit(address(q.end())), machine).keepIn(address(&k.helpers[1]))
+	p.waits(&k.helpers[1], status, unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(1), lit(0), lit(0), lit(0))
+}
+
+// number has init's pid written at an address, with what comes behind it.
+func (k *memo) number(i int, at uint64, tail string) {
+	k.numbers[i].at, k.numbers[i].tailLen = at, uint64(len(tail))
+	copy(k.numbers[i].tail[:], tail)
+}
+
+// noControl is no descriptor: what goes wrong in such a child is told by its exit status.
+const noControl = 1<<31 - 1
 
 // helperTime is after which time a helper that does not end is taken for hung.
 const helperTime = 10 * time.Second
@@ -292,14 +363,10 @@ func (c *Child) mapsByHelpers(k *memo, p *program, maps *MapIDs) {
 		helper, file string
 		extents      []Extent
 	}{{maps.Helpers[0], "/uid_map", maps.UID}, {maps.Helpers[1], "/gid_map", maps.GID}}
-	number := func(i int, at uint64, tail string) {
-		k.numbers[i].at, k.numbers[i].tailLen = at, uint64(len(tail))
-		copy(k.numbers[i].tail[:], tail)
-	}
 	const longest = "4194304" // the highest pid, PID_MAX_LIMIT (proc_sys_kernel(5))
 	for i, side := range sides {
 		q := &program{wiring: c.wiring, a: c.arena, ops: c.arena.newOps(most)}
-		q.control = 1<<31 - 1 // none: that something has gone wrong is told by the status
+		q.control = noControl
 		q.call(unix.SYS_CLOSE_RANGE, lit(3), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
 		null := q.keep(q.call(unix.SYS_OPENAT, cwd, q.str("/dev/null"), lit(unix.O_RDWR|unix.O_CLOEXEC)))
 		for fd := range 3 {
@@ -313,7 +380,7 @@ func (c *Child) mapsByHelpers(k *memo, p *program, maps *MapIDs) {
 			}
 		}
 		list := c.arena.strs(argv)
-		number(i, *(*uint64)(c.arena.at(list + 8)), "")
+		k.number(i, *(*uint64)(c.arena.at(list + 8)), "")
 		q.call(unix.SYS_EXECVE, q.str(side.helper), lit(list), lit(c.arena.strs(nil)))
 		args := (*cloneArgs)(c.arena.alloc(int(unsafe.Sizeof(cloneArgs{}))))
 		q.clones(args, unix.CLONE_VM|unix.CLONE_PIDFD|unix.CLONE_CLEAR_SIGHAND, unix.SIGCHLD)
@@ -322,16 +389,14 @@ func (c *Child) mapsByHelpers(k *memo, p *program, maps *MapIDs) {
 		// the lowest ones that have been closed
 		p.compare(at(address(&k.pidfds[i])), 0xffffffff, uint64(memoControl+i), unlike)
 	}
-	status := c.arena.word()
+	status := lit(c.arena.word())
 	for i := range sides {
 		p.ends(int32(memoControl+i), helperTime)
-		p.call(unix.SYS_WAIT4, at(address(&k.helpers[i])), lit(status), lit(0), lit(0)).again()
-		p.call(unix.SYS_CLOSE, lit(memoControl+i)).keepIn(address(&k.helpers[i])) // which makes it 0
-		p.compare(at(status), 0xffffffff, 0, unlike)
+		p.waits(&k.helpers[i], status, unix.SYS_CLOSE, lit(memoControl+i))
 	}
 	for i, side := range sides {
 		file := c.arena.str("/proc/" + longest + side.file)
-		number(2+i, file+uint64(len("/proc/")), side.file)
+		k.number(2+i, file+uint64(len("/proc/")), side.file)
 		var want []byte
 		for _, e := range side.extents {
 			want = fmt.Appendf(want, "%10d %10d %10d\n", e.Inside, e.Outside, e.Count)

@@ -48,6 +48,7 @@ var recallHook = recall
 const (
 	sysRead, sysClose, sysFstat, sysMmap, sysMunmap = 0, 3, 5, 9, 11
 	sysSigprocmask, sysKill, sysWait4               = 14, 62, 61
+	sysFcntl, sysPidfdOpen, fDupFDCloexec           = 72, 434, 1030
 	sysGeteuid, sysExitGroup, sysOpenat, sysStatx   = 107, 231, 257, 332
 )
 
@@ -114,6 +115,8 @@ func decimal(to uintptr, n uint64) uintptr {
 var (
 	xdg        = [...]byte{'X', 'D', 'G', '_', 'R', 'U', 'N', 'T', 'I', 'M', 'E', '_', 'D', 'I', 'R', '='}
 	runUser    = [...]byte{'/', 'r', 'u', 'n', '/', 'u', 's', 'e', 'r', '/'}
+	proc       = [...]byte{'/', 'p', 'r', 'o', 'c', '/'}
+	stat       = [...]byte{'/', 's', 't', 'a', 't', 0}
 	below      = [...]byte{'/', 'r', 'l', '-', 'r', 'u', 'n', '/', 's', 't', 'a', 'r', 't', 's', 0}
 	executable = [...]byte{'/', 'p', 'r', 'o', 'c', '/', 's', 'e', 'l', 'f', '/', 'e', 'x', 'e', 0}
 
@@ -197,7 +200,7 @@ func recall(sp uintptr) {
 	if m == nil {
 		return
 	}
-	if !m.calledSo() || !m.place() {
+	if !m.calledSo() || !m.place() || !m.sessionLives() {
 		kernel(sysMunmap, memoAt, arenaSize, 0, 0, 0)
 		return
 	}
@@ -281,6 +284,13 @@ func (k *memo) run() {
 	r := &recalled
 	mine := (*machine)(unsafe.Add(nil, uintptr(k.machine)))
 	interpret(uintptr(k.look), uintptr(k.machine))
+	if k.nested != 0 && mine.errno == memoDone && mine.step == phaseStarted {
+		k.pid = *(*int64)(unsafe.Add(nil, uintptr(k.nested)))
+		in := k.said[0] == k.says[0] && k.said[1] == k.says[1] || k.said[0] == k.says[1] && k.said[1] == k.says[0]
+		if !in || k.pid <= 0 {
+			mine.errno = int32(unlike)
+		}
+	}
 	if mine.errno == memoDone && mine.step == phaseStarted {
 		k.tellPid()
 		interpret(uintptr(k.goOn), uintptr(k.machine))
@@ -302,25 +312,84 @@ func (k *memo) run() {
 		}
 		r.miss = false
 	case mine.step == phaseStarted:
-		end(k.pid)
 		for i := range uintptr(2) {
 			end(*(*int64)(unsafe.Add(nil, addr(&k.helpers)+8*i)))
 		}
+		if k.nested != 0 {
+			k.pid = *(*int64)(unsafe.Add(nil, uintptr(k.nested)))
+		}
+		end(k.pid)
 		for fd := range int64(memoFDs) {
 			closeFD(fd)
 		}
-		closeFD(int64(int32(k.pidfd)))
+		closeFD(int64(int32(k.pidfd))) // if it has another number
 		r.miss = false
 	default: // it goes on
 		r.miss = false
-		r.pid, r.pidfd, r.theirs, r.image = int(k.pid), memoPidfd, memoTheirs, memoImage
+		r.pid, r.pidfd, r.theirs, r.image = int(k.pid), int(k.initFD), memoTheirs, memoImage
 		r.mask = uint64(word(uintptr(k.sigmask)))
 		return
+	}
+	if k.session.PID != 0 {
+		kernel(sysClose, memoSession, 0, 0, 0, 0)
 	}
 	if mine.step != phasePremises {
 		kernel(sysSigprocmask, 2, uintptr(k.sigmask), 0, 8, 0) // SIG_SETMASK
 	}
 	kernel(sysMunmap, memoAt, arenaSize, 0, 0, 0)
+}
+
+// sessionLives opens the session's pidfd, at the number that the plan has for it, and then compares when its process has
+// started: it was that process which was looked at.
+//
+//go:nosplit
+func (k *memo) sessionLives() bool {
+	if k.session.PID == 0 {
+		return true
+	}
+	fd := kernel(sysPidfdOpen, uintptr(k.session.PID), 0, 0, 0, 0)
+	if fd < 0 {
+		return false
+	}
+	high := kernel(sysFcntl, uintptr(fd), fDupFDCloexec, memoSession, 0, 0)
+	kernel(sysClose, uintptr(fd), 0, 0, 0, 0)
+	if high != memoSession || !k.sessionStarted() {
+		closeFD(int64(high))
+		return false
+	}
+	return true
+}
+
+// sessionStarted looks for the 20th field behind the name, which may contain anything.
+//
+//go:nosplit
+func (k *memo) sessionStarted() bool {
+	to := put(addr(&name), addr(&proc), uintptr(len(proc)))
+	to = decimal(to, uint64(k.session.PID))
+	put(to, addr(&stat), uintptr(len(stat)))
+	fd := kernel(sysOpenat, ^uintptr(99), addr(&name), 0o2000000, 0, 0)
+	if fd < 0 {
+		return false
+	}
+	n := kernel(sysRead, uintptr(fd), addr(&name), uintptr(len(name)), 0, 0)
+	kernel(sysClose, uintptr(fd), 0, 0, 0, 0)
+	at := addr(&name)
+	for i := range n {
+		if char(addr(&name)+uintptr(i)) == ')' {
+			at = addr(&name) + uintptr(i)
+		}
+	}
+	field, end := 0, addr(&name)+uintptr(max(n, 0))
+	for ; at < end && field < 20; at++ {
+		if char(at) == ' ' {
+			field++
+		}
+	}
+	start := uint64(0)
+	for ; at < end && char(at) >= '0' && char(at) <= '9'; at++ {
+		start = 10*start + uint64(char(at)-'0')
+	}
+	return start == k.session.Start
 }
 
 // closeFD closes what is no standard descriptor.
@@ -350,6 +419,9 @@ func end(pid int64) {
 func (k *memo) tellPid() {
 	for i := range uintptr(4) {
 		n := addr(&k.numbers) + 24*i
+		if word(n) == 0 {
+			continue
+		}
 		to := decimal(word(n), uint64(k.pid))
 		to = put(to, n+8, word(n+16))
 		*(*byte)(unsafe.Add(nil, to)) = 0

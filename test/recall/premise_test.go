@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/trial"
 	"github.com/rl-run/rl-run/rootfs"
@@ -180,20 +183,52 @@ func TestStateThatWasMoved(t *testing.T) {
 	inner.compiles(call...).Fails(t, 125, "the state of rl-run's containers is below it")
 }
 
-// A session was started: from then on containers nest in it.
-func TestSessionThatWasStarted(t *testing.T) {
+// A session was started: from then on containers nest in it, by a memo of their own, until it ends.
+func TestSession(t *testing.T) {
 	h, tree := newHost(t), trial.Tree(t, "busybox")
-	call := []string{"--net=none", tree, "cat", "/proc/self/uid_map"}
-	h.prime(call...)
-	h.recalls(call...).OK(t)
+	call := func(command ...string) []string { return slices.Concat([]string{"--net=none", tree}, command) }
 	net := func(verb string) {
 		t.Helper()
 		trial.Command{Path: trial.Bin(t, "rl-net"), Args: []string{verb}, Env: h.env()}.Run(t).OK(t)
 	}
+	h.prime(call("true")...)
+	h.recalls(call("true")...).OK(t)
 	net("start")
-	h.compiles(call...).OK(t)
+	want := h.compiles(call("sh", "-c", describe)...).OK(t)
+	memo := h.memos()[0]
+	must(t, os.Remove(memo))
+	h.prime(call("true")...)
+	got := h.recalls(call("sh", "-c", describe)...).OK(t)
+	if a, b := varying.ReplaceAllString(want, "X"), varying.ReplaceAllString(got, "X"); a != b {
+		t.Errorf("the container differs:\n%s", difference(a, b))
+	}
+	for script, code := range map[string]int{"exit 7": 7, "kill -KILL $$": 137, "sleep 0.2; exit 3": 3} {
+		if r := h.recalls(call("sh", "-c", script)...); r.Code != code || r.Stderr != "" {
+			t.Errorf("%s: %d %q", script, r.Code, r.Stderr)
+		}
+	}
+	h.run(call("nosuch")...).Fails(t, 127, "rl-run: error: exec nosuch: command not found\n")
+
+	// its process is another one, as after a crash, though all files are as they were
+	pid, err := os.ReadFile(h.dir + "/rl-run/net/pid")
+	must(t, err)
+	session, err := strconv.Atoi(strings.TrimSpace(string(pid)))
+	must(t, err)
+	must(t, unix.Kill(session, unix.SIGKILL))
+	for end := time.Now().Add(trial.Timeout); unix.Kill(session, 0) == nil && !zombie(session) && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	h.compiles(call("true")...).OK(t)
+	net("start")
+	h.compiles(call("true")...).OK(t)
 	net("stop")
-	h.run(call...).OK(t)
+	h.compiles(call("true")...).OK(t)
+}
+
+// zombie reports whether a process has ended and was not waited for yet.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + itoa(pid) + "/stat")
+	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
 // A file that is no memo, or not the caller's own, is none, and does no harm.
