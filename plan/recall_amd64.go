@@ -30,11 +30,6 @@ var self fileID
 // slots is how many memos a user has at most.
 const slots = 32
 
-// kernel makes a system call, whose sixth argument is 0, and returns its result or minus an errno.
-//
-//go:noescape
-func kernel(nr, a, b, c, d, e uintptr) int
-
 // interpret runs the launcher's program.
 //
 //go:noescape
@@ -44,73 +39,6 @@ func interpret(first, m uintptr)
 //
 //go:linkname recallHook github.com/rl-run/rl-run/internal/entry.recall
 var recallHook = recall
-
-const (
-	sysRead, sysClose, sysFstat, sysMmap, sysMunmap = 0, 3, 5, 9, 11
-	sysSigprocmask, sysKill, sysWait4               = 14, 62, 61
-	sysFcntl, sysPidfdOpen, fDupFDCloexec           = 72, 434, 1030
-	sysGeteuid, sysExitGroup, sysOpenat, sysStatx   = 107, 231, 257, 332
-)
-
-//go:nosplit
-func word(at uintptr) uintptr { return *(*uintptr)(unsafe.Add(nil, at)) }
-
-//go:nosplit
-func char(at uintptr) byte { return *(*byte)(unsafe.Add(nil, at)) }
-
-//go:nosplit
-func length(s uintptr) uintptr {
-	n := uintptr(0)
-	for char(s+n) != 0 {
-		n++
-	}
-	return n
-}
-
-// same compares n bytes.
-//
-//go:nosplit
-func same(a, b, n uintptr) bool {
-	for ; n >= 8; n -= 8 {
-		if word(a) != word(b) {
-			return false
-		}
-		a, b = a+8, b+8
-	}
-	for ; n > 0; n-- {
-		if char(a) != char(b) {
-			return false
-		}
-		a, b = a+1, b+1
-	}
-	return true
-}
-
-// put copies n bytes.
-//
-//go:nosplit
-func put(to, from, n uintptr) uintptr {
-	for ; n > 0; n-- {
-		*(*byte)(unsafe.Add(nil, to)) = char(from)
-		to, from = to+1, from+1
-	}
-	return to
-}
-
-// decimal writes a number.
-//
-//go:nosplit
-func decimal(to uintptr, n uint64) uintptr {
-	size := uint64(1)
-	for n/size >= 10 {
-		size *= 10
-	}
-	for ; size > 0; size /= 10 {
-		*(*byte)(unsafe.Add(nil, to)) = byte('0' + n/size%10)
-		to++
-	}
-	return to
-}
 
 var (
 	xdg        = [...]byte{'X', 'D', 'G', '_', 'R', 'U', 'N', 'T', 'I', 'M', 'E', '_', 'D', 'I', 'R', '='}
@@ -123,9 +51,6 @@ var (
 	answer [sizeofStatx / 8]uint64 // of statx(2) and fstat(2)
 	name   [len(recalled.dir) + 4]byte
 )
-
-//go:nosplit
-func addr[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
 
 // recall runs the memo of how the process was called, if there is one, and does not return then. sp is where the kernel has
 // put argc, argv and envp.
