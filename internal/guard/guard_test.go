@@ -313,16 +313,19 @@ func TestBadStart(t *testing.T) {
 	}
 	defer unix.Close(fd)
 	for argv, want := range map[string]int{
-		"":                    Failure,
-		"-":                   Failure,
-		"- -":                 Failure,
-		"-- /bin/true":        Failure,
-		"- -- /bin/true":      Failure,
-		"- - /bin/true":       Failure,
-		"- - 3x -- /bin/true": Failure,
-		"- - --":              Failure,
-		"99 - -- /bin/true":   0, // no such owner is an owner that is gone
-		"- 99 -- /bin/true":   0,
+		"":                      Failure,
+		"-":                     Failure,
+		"- -":                   Failure,
+		"- - -":                 Failure,
+		"-- /bin/true":          Failure,
+		"- -- /bin/true":        Failure,
+		"- - -- /bin/true":      Failure,
+		"- - - /bin/true":       Failure,
+		"- - 3 -- /bin/true":    Failure, // a file is a path from /
+		"- - - 3x -- /bin/true": Failure,
+		"- - - --":              Failure,
+		"99 - - -- /bin/true":   0, // no such owner is an owner that is gone
+		"- 99 - -- /bin/true":   0,
 	} {
 		c := exec.Command(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd))
 		c.Args = append([]string{Name}, strings.Fields(argv)...)
