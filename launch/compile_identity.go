@@ -183,6 +183,8 @@ func (v variables) value(k string) string {
 	return s
 }
 
+func (v variables) has(k string) bool { return v.index(k) >= 0 }
+
 func (v variables) get(k string) (string, bool) {
 	if i := v.index(k); i >= 0 {
 		return v[i][len(k)+1:], true

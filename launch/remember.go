@@ -78,6 +78,7 @@ func (s *Spec) memorable(h *Host) bool {
 	case s.Name != "", s.Detach, s.Terminal, s.Strict, s.NoInit:
 	case !s.Limits.IsZero(), len(s.Ulimits) > 0:
 	case s.Seccomp != "" && s.Seccomp != "unconfined":
+	case len(s.Env) > 0, s.EnvHost, slices.ContainsFunc(proxies[:], variables(h.Environ).has): // may be secrets, not to be written down
 	case len(s.Command) == 0, len(h.Nodes) != len(rootfs.Nodes), !plain(h.Rootfs.Path):
 	case h.Caller.Subordinate.Source == "getsubids":
 	default:
@@ -96,6 +97,9 @@ func (s *Spec) premises(h *Host, dir string) (list []plan.Premise) {
 	add(plan.SameFile("/proc/self/ns/user", 0)) // whose maps do not change
 	add(plan.Capabilities())
 	add(plan.Limit(unix.RLIMIT_NOFILE, h.Files[0], h.Files[1]))
+	var memory unix.Rlimit
+	_ = unix.Getrlimit(unix.RLIMIT_AS, &memory) // of which Go, should it be needed, takes much
+	add(plan.Limit(unix.RLIMIT_AS, memory.Cur, memory.Max))
 	for _, q := range [][2]int{{unix.PR_GET_NO_NEW_PRIVS, 0}, {unix.PR_CAPBSET_READ, unix.CAP_SETUID}, {unix.PR_CAPBSET_READ, unix.CAP_SETGID}} {
 		add(plan.Answers(unix.SYS_PRCTL, q[0], q[1], 0, 0, 0))
 	}

@@ -168,7 +168,9 @@ func (k *memo) calledSo() bool {
 	count := int(k.wordsCount)
 	return r.argc > count && word(r.argv+8*uintptr(count)) == r.args+uintptr(k.wordsLen) &&
 		same(r.args, uintptr(k.words), uintptr(k.wordsLen)) &&
-		r.envc == int(k.envCount) && r.envLen == int(k.envLen) && same(r.env, uintptr(k.env), uintptr(k.envLen))
+		r.envc == int(k.envCount) && r.envLen == int(k.envLen) &&
+		sip(k.envKey[0], k.envKey[1], r.env, uintptr(r.envLen)) == k.envSum[0] &&
+		sip(k.envKey[2], k.envKey[3], r.env, uintptr(r.envLen)) == k.envSum[1]
 }
 
 // place puts down the command.

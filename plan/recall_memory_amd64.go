@@ -78,3 +78,50 @@ func decimal(to uintptr, n uint64) uintptr {
 
 //go:nosplit
 func addr[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
+
+// sip is SipHash-2-4 (Aumasson and Bernstein, 2012) of n bytes.
+//
+//go:nosplit
+func sip(k0, k1 uint64, at, n uintptr) uint64 {
+	v := [4]uint64{k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573}
+	left := n
+	for ; left >= 8; left -= 8 {
+		m := uint64(word(at))
+		v[3] ^= m
+		sipRounds(&v, 2)
+		v[0] ^= m
+		at += 8
+	}
+	m := uint64(n) << 56
+	for i := range left {
+		m |= uint64(char(at+i)) << (8 * i)
+	}
+	v[3] ^= m
+	sipRounds(&v, 2)
+	v[0] ^= m
+	v[2] ^= 0xff
+	sipRounds(&v, 4)
+	return v[0] ^ v[1] ^ v[2] ^ v[3]
+}
+
+//go:nosplit
+func sipRounds(v *[4]uint64, n int) {
+	v0, v1, v2, v3 := v[0], v[1], v[2], v[3]
+	for range n {
+		v0 += v1
+		v1 = v1<<13 | v1>>51
+		v1 ^= v0
+		v0 = v0<<32 | v0>>32
+		v2 += v3
+		v3 = v3<<16 | v3>>48
+		v3 ^= v2
+		v0 += v3
+		v3 = v3<<21 | v3>>43
+		v3 ^= v0
+		v2 += v1
+		v1 = v1<<17 | v1>>47
+		v1 ^= v2
+		v2 = v2<<32 | v2>>32
+	}
+	v[0], v[1], v[2], v[3] = v0, v1, v2, v3
+}

@@ -62,9 +62,15 @@ func TestPremises(t *testing.T) {
 		{"limit of open files", []string{"--userns=single"}, func(*testing.T, host, string) []string {
 			return []string{"/bin/sh", "-c", `ulimit -Sn 77; exec "$@"`, "sh"}
 		}, []string{"sh", "-c", "ulimit -n"}, "77\n"},
-		{"environment", []string{"-e", "WHO"}, func(*testing.T, host, string) []string {
+		{"environment", nil, func(*testing.T, host, string) []string {
 			return []string{"/usr/bin/env", "WHO=me"}
-		}, []string{"sh", "-c", "echo $WHO"}, "me\n"},
+		}, []string{"true"}, ""},
+		{"proxy", nil, func(*testing.T, host, string) []string {
+			return []string{"/usr/bin/env", "http_proxy=http://proxy.example"}
+		}, []string{"sh", "-c", "echo $http_proxy"}, "http://proxy.example\n"},
+		{"memory", []string{"--userns=single"}, func(*testing.T, host, string) []string {
+			return []string{"/bin/sh", "-c", `ulimit -v 4000000; exec "$@"`, "sh"}
+		}, []string{"sh", "-c", "ulimit -v"}, "4000000\n"},
 		{
 			"user namespace", nil, func(t *testing.T, h host, _ string) []string { return []string{trial.NeedTool(t, "unshare"), "-r"} },
 			[]string{"cat", "/proc/self/uid_map"},

@@ -1,6 +1,7 @@
 package recall
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -27,7 +28,7 @@ var kinds = []struct {
 	{"read-only", []string{"--net=none", "--read-only", "--tmpfs", "/tmp:size=1m"}},
 	{"another user", []string{"--net=none", "-u", "1000:1000", "--cap-add", "NET_RAW", "-w", "/tmp"}},
 	{"keep-id", []string{"--net=none", "--userns=keep-id"}},
-	{"no capabilities", []string{"--net=none", "--cap-drop", "ALL", "-h", "other", "-e", "A=b"}},
+	{"no capabilities", []string{"--net=none", "--cap-drop", "ALL", "-h", "other"}},
 	{"new privileges", []string{"--net=none", "--security-opt", "no-new-privileges=false"}},
 	{"no input", []string{"--net=none", "-i=false", "--dns", "192.0.2.1", "--add-host", "a:192.0.2.2"}},
 }
@@ -41,7 +42,7 @@ cut -d" " -f 4- /proc/self/mountinfo
 readlink /proc/self/ns/user /proc/self/ns/net | sed "s/[0-9]//g"
 cat /etc/hosts /etc/hostname /etc/resolv.conf /proc/sys/kernel/hostname /proc/self/limits /proc/self/oom_score_adj
 cat /proc/1/cmdline /proc/1/comm
-env | sort; pwd; id; ls -l /dev; ls /proc /sys | grep -v "^[0-9]"; tty; ulimit -a
+env | sort; pwd; id; stat -c "%n %A %u %g %t %T" /dev/*; ls /proc /sys | grep -v "^[0-9]"; tty; ulimit -a
 for fd in /proc/self/fd/*; do [ "$fd" = /proc/self/fd/0 ] || echo $fd; done
 ip link 2>&1 | sed "s/^[0-9]*//"
 cat /proc/self/cgroup; cat /proc/self/sessionid /proc/self/loginuid
@@ -121,6 +122,10 @@ func TestNotKept(t *testing.T) {
 			t.Errorf("%v: kept %v", options, got)
 			_ = os.Remove(got[0])
 		}
+	}
+	trial.Command{Args: []string{"--net=none", tree, "true"}, Env: append(h.env(), "https_proxy=http://proxy.example")}.Run(t).OK(t)
+	if got := h.memos(); len(got) > 0 {
+		t.Errorf("with a proxy: kept %v", got)
 	}
 	h.run("--net=none", tree, "true").OK(t)
 	if len(h.memos()) != 1 {
@@ -221,13 +226,34 @@ func TestEarlySignal(t *testing.T) {
 	}
 }
 
+// Of the caller's environment a memo has a hash alone.
+func TestNoSecretIsKept(t *testing.T) {
+	h, tree := newHost(t), trial.Tree(t, "busybox")
+	t.Setenv("RLRUN_TEST_TOKEN", "tell-nobody-2718281")
+	h.prime("--net=none", tree, "true")
+	text, err := os.ReadFile(h.memos()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"tell-nobody", "RLRUN_TEST_TOKEN", "XDG_RUNTIME_DIR"} {
+		if bytes.Contains(text, []byte(secret)) {
+			t.Errorf("a memo contains %s", secret)
+		}
+	}
+	if !bytes.Contains(text, []byte("--net=none")) {
+		t.Error("what the test looks into is no memo")
+	}
+	h.recalls("--net=none", tree, "true").OK(t)
+}
+
 func TestMany(t *testing.T) {
 	h, tree := newHost(t), trial.Tree(t, "busybox")
 	var wg sync.WaitGroup
 	for i := range trial.Mass(100) {
 		wg.Go(func() {
 			if i%10 == 0 { // another call, of the same slot
-				h.run("--net=none", "-e", "A=b", tree, "true").OK(t)
+				h.run("--net=none", tree, "-x").Fails(t, 127, "-x")
+				h.run("--net=none", "--read-only", tree, "true").OK(t)
 			}
 			if got := h.run("--net=none", tree, "echo", itoa(i)).OK(t); got != itoa(i) {
 				t.Errorf("%d: %q", i, got)
