@@ -61,12 +61,10 @@ type memo struct {
 	size     uint64
 	launcher fileID // its own file
 
-	// what it is called with: the bytes of the words from the first to ROOTFS, each with its NUL, and of the environment, which may
-	// hold secrets, a keyed hash
+	// what it is called with: the bytes of the words from the first to ROOTFS, each with its NUL, and the variables of the
+	// environment that count: address, 0 for one that is not set, and length
 	words, wordsLen, wordsCount uint64
-	envLen, envCount            uint64
-	envKey                      [4]uint64
-	envSum                      [2]uint64
+	vars                        [2][2]uint64
 
 	command [memoPaths]struct{ path, room, name uint64 } // word that holds the address; where a path is put together, and the name in it
 	argv    uint64                                       // word that holds the address of the command's arguments
@@ -247,11 +245,11 @@ func (k *memo) callers(a *arena, words int) bool {
 	}
 	k.wordsLen, k.wordsCount = uint64(word(r.argv+8*uintptr(words))-r.args), uint64(words)
 	k.words = keep(r.args, int(k.wordsLen))
-	k.envLen, k.envCount = uint64(r.envLen), uint64(r.envc)
-	key := unsafe.Slice((*byte)(unsafe.Pointer(&k.envKey)), unsafe.Sizeof(k.envKey))
-	if n, err := unix.Getrandom(key, 0); err != nil || n != len(key) {
-		return false
+	for i, v := range r.vars {
+		if v != 0 {
+			n := length(v)
+			k.vars[i] = [2]uint64{keep(v, int(n)+1), uint64(n)}
+		}
 	}
-	k.envSum = [2]uint64{sip(k.envKey[0], k.envKey[1], r.env, uintptr(r.envLen)), sip(k.envKey[2], k.envKey[3], r.env, uintptr(r.envLen))}
 	return true
 }

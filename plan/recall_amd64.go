@@ -7,11 +7,11 @@ import "unsafe"
 
 // recalled is what the entry of the process has seen, for who keeps a memo, and what it has started, for who takes over.
 var recalled struct {
-	args, env uintptr // addresses of the first word, behind the launcher's name, and of the first variable
-	argc      int     // words
-	envc      int     // variables
-	envLen    int     // bytes, with each NUL
-	argv      uintptr // address of the first word's pointer
+	args  uintptr    // address of the first word, behind the launcher's name
+	argc  int        // words
+	vars  [2]uintptr // addresses of the values of known, 0 where there is none
+	proxy bool       // a variable is passed on to the container
+	argv  uintptr    // address of the first word's pointer
 
 	dir  [512]byte // of the memos
 	slot int       // the memo's number
@@ -41,6 +41,9 @@ func interpret(first, m uintptr)
 var recallHook = recall
 
 var (
+	// The variables that a start depends on, but for those that -e names and for proxies, which are not kept: PATH, and this one.
+	pathIs     = [...]byte{'P', 'A', 'T', 'H', '='}
+	proxy      = [...]byte{'_', 'p', 'r', 'o', 'x', 'y'}
 	xdg        = [...]byte{'X', 'D', 'G', '_', 'R', 'U', 'N', 'T', 'I', 'M', 'E', '_', 'D', 'I', 'R', '='}
 	runUser    = [...]byte{'/', 'r', 'u', 'n', '/', 'u', 's', 'e', 'r', '/'}
 	proc       = [...]byte{'/', 'p', 'r', 'o', 'c', '/'}
@@ -65,20 +68,20 @@ func recall(sp uintptr) {
 	r.argc, r.argv = argc-1, sp+16
 	r.args = word(r.argv)
 	envp := sp + 8*uintptr(argc+2)
-	r.env = word(envp)
-	runtimeDir := uintptr(0)
 	for ; word(envp) != 0; envp += 8 {
 		v := word(envp)
-		r.envc++
-		n := length(v)
-		if v != r.env+uintptr(r.envLen) {
-			return // not as the kernel leaves it
+		if r.vars[0] == 0 && same(v, addr(&pathIs), uintptr(len(pathIs))) {
+			r.vars[0] = v + uintptr(len(pathIs))
 		}
-		r.envLen += int(n) + 1
-		if runtimeDir == 0 && n > uintptr(len(xdg)) && same(v, addr(&xdg), uintptr(len(xdg))) {
-			runtimeDir = v + uintptr(len(xdg))
+		if r.vars[1] == 0 && same(v, addr(&xdg), uintptr(len(xdg))) {
+			r.vars[1] = v + uintptr(len(xdg))
 		}
+		r.proxy = r.proxy || isProxy(v)
 	}
+	if r.proxy { // its value is not written down
+		return
+	}
+	runtimeDir := r.vars[1]
 	uid := kernel(sysGeteuid, 0, 0, 0, 0, 0)
 	to := addr(&r.dir)
 	if runtimeDir != 0 && char(runtimeDir) == '/' {
@@ -168,9 +171,35 @@ func (k *memo) calledSo() bool {
 	count := int(k.wordsCount)
 	return r.argc > count && word(r.argv+8*uintptr(count)) == r.args+uintptr(k.wordsLen) &&
 		same(r.args, uintptr(k.words), uintptr(k.wordsLen)) &&
-		r.envc == int(k.envCount) && r.envLen == int(k.envLen) &&
-		sip(k.envKey[0], k.envKey[1], r.env, uintptr(r.envLen)) == k.envSum[0] &&
-		sip(k.envKey[2], k.envKey[3], r.env, uintptr(r.envLen)) == k.envSum[1]
+		k.sameVar(0) && k.sameVar(1)
+}
+
+// sameVar compares a variable of the environment.
+//
+//go:nosplit
+func (k *memo) sameVar(i uintptr) bool {
+	now := word(addr(&recalled.vars) + 8*i)
+	v := (*[2]uint64)(unsafe.Add(nil, addr(&k.vars)+16*i))
+	if now == 0 || v[0] == 0 {
+		return now == 0 && v[0] == 0
+	}
+	return length(now) == uintptr(v[1]) && same(now, uintptr(v[0]), uintptr(v[1]))
+}
+
+// isProxy reports whether the name of a variable ends in _proxy, in either case.
+//
+//go:nosplit
+func isProxy(v uintptr) bool {
+	n := uintptr(0)
+	for char(v+n) != 0 && char(v+n) != '=' {
+		n++
+	}
+	for i := range uintptr(len(proxy)) {
+		if n < uintptr(len(proxy)) || char(v+n-uintptr(len(proxy))+i)|0x20 != char(addr(&proxy)+i)|0x20 {
+			return false
+		}
+	}
+	return true
 }
 
 // place puts down the command.
@@ -246,10 +275,12 @@ func (k *memo) run() {
 			k.pid = *(*int64)(unsafe.Add(nil, uintptr(k.nested)))
 		}
 		end(k.pid)
-		for fd := range int64(memoFDs) {
+		for fd := int64(memoImage); fd < memoFDs; fd++ {
 			closeFD(fd)
 		}
-		closeFD(int64(int32(k.pidfd))) // if it has another number
+		if k.nested == 0 {
+			closeFD(int64(int32(k.pidfd))) // if it has another number
+		}
 		r.miss = false
 	default: // it goes on
 		r.miss = false
@@ -319,11 +350,11 @@ func (k *memo) sessionStarted() bool {
 	return start == k.session.Start
 }
 
-// closeFD closes what is no standard descriptor.
+// closeFD closes what was opened: where the caller has closed a standard descriptor, it has that number.
 //
 //go:nosplit
 func closeFD(fd int64) {
-	if fd > 2 {
+	if fd >= 0 {
 		kernel(sysClose, uintptr(fd), 0, 0, 0, 0)
 	}
 }

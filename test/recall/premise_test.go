@@ -62,8 +62,8 @@ func TestPremises(t *testing.T) {
 		{"limit of open files", []string{"--userns=single"}, func(*testing.T, host, string) []string {
 			return []string{"/bin/sh", "-c", `ulimit -Sn 77; exec "$@"`, "sh"}
 		}, []string{"sh", "-c", "ulimit -n"}, "77\n"},
-		{"environment", nil, func(*testing.T, host, string) []string {
-			return []string{"/usr/bin/env", "WHO=me"}
+		{"PATH", nil, func(*testing.T, host, string) []string {
+			return []string{"/usr/bin/env", "PATH=/bin:/usr/bin"}
 		}, []string{"true"}, ""},
 		{"proxy", nil, func(*testing.T, host, string) []string {
 			return []string{"/usr/bin/env", "http_proxy=http://proxy.example"}
@@ -214,6 +214,14 @@ func TestSession(t *testing.T) {
 		}
 	}
 	h.run(call("nosuch")...).Fails(t, 127, "rl-run: error: exec nosuch: command not found\n")
+	// a descriptor in the way, found out once there is a container: the caller's own stay as they are
+	r := trial.Command{
+		Path: "/bin/bash", Env: h.env(), Stdin: trial.StdinText("through"),
+		Args: []string{"-c", trial.Bin(t, "rl-run") + " --net=none " + tree + " cat 8</etc/passwd"},
+	}.Run(t)
+	if got := r.OK(t); got != "through" {
+		t.Errorf("with a descriptor in the way: %q", got)
+	}
 
 	// its process is another one, as after a crash, though all files are as they were
 	pid, err := os.ReadFile(h.dir + "/rl-run/net/pid")

@@ -226,7 +226,7 @@ func TestEarlySignal(t *testing.T) {
 	}
 }
 
-// Of the caller's environment a memo has a hash alone.
+// Of the caller's environment a memo has PATH and the runtime directory. Others may change.
 func TestNoSecretIsKept(t *testing.T) {
 	h, tree := newHost(t), trial.Tree(t, "busybox")
 	t.Setenv("RLRUN_TEST_TOKEN", "tell-nobody-2718281")
@@ -243,6 +243,9 @@ func TestNoSecretIsKept(t *testing.T) {
 	if !bytes.Contains(text, []byte("--net=none")) {
 		t.Error("what the test looks into is no memo")
 	}
+	h.recalls("--net=none", tree, "true").OK(t)
+	t.Setenv("RLRUN_TEST_TOKEN", "another")
+	t.Setenv("RLRUN_TEST_MORE", "x")
 	h.recalls("--net=none", tree, "true").OK(t)
 }
 
