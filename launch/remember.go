@@ -127,9 +127,10 @@ func (s *Spec) premises(h *Host, dir string) (list []plan.Premise) {
 		}
 	}
 	const deepest = 64
+	top := plan.SameFile("/", 0)
 	for up, depth := dir, 0; depth < deepest; up, depth = up+"/..", depth+1 { // that the state of containers is in none of them
 		add(plan.SameFile(up, 0))
-		if top := plan.SameFile("/", 0); list[len(list)-1].Answer(&top) {
+		if list[len(list)-1].Answer(&top) {
 			break
 		}
 	}

@@ -89,7 +89,7 @@ func Prepare(pl Plan, o Options) (_ *Child, err error) {
 	}
 	c.joins, c.pidfds = has(pl, Joiner) || takes[StartJoiner](pl), o.Pidfds
 	d := &c.detach
-	*d = keep{-1, -1, -1, -1, -1, -1, -1, -1, nil}
+	*d = noKeeper
 	sockets := [][2]*int{{&c.theirs, &c.control}, {&c.toCmd, &c.toInit}}
 	if has(pl, Keeper) {
 		d.image, d.dir, d.exit, d.locks = o.Keep.Image, o.Keep.Dir, o.Keep.Exit, o.Keep.Locks

@@ -28,7 +28,7 @@ func Recalled() (c *Child, image int) {
 	}
 	c = &Child{PID: r.pid, PIDFD: r.pidfd, Terminal: -1, netns: -1, userns: -1, reached: -1}
 	c.image, c.control, c.theirs, c.pidEvent, c.toCmd, c.toInit, c.apart = r.image, -1, r.theirs, -1, -1, -1, -1
-	c.detach = keep{-1, -1, -1, -1, -1, -1, -1, -1, nil}
+	c.detach = noKeeper
 	return c, r.image
 }
 

@@ -126,11 +126,11 @@ func (m *Memo) lower() (pieces []piece, free func(), err error) {
 	}
 	c := &Child{plan: m.Plan, arena: a, PIDFD: -1, Terminal: -1}
 	c.image, c.control, c.theirs, c.pidEvent, c.toCmd, c.toInit, c.apart = memoImage, memoControl, memoTheirs, memoPidEvent, memoToCmd, memoToInit, -1
-	c.detach = keep{-1, -1, -1, -1, -1, -1, -1, -1, nil}
+	c.detach = noKeeper
 	c.memo = k
 	if shape.nested {
 		c.joins, c.pidfds = true, map[string]int{m.Session.Name: memoSession}
-		k.session = m.Session
+		k.session = SessionRef{PID: m.Session.PID, Start: m.Session.Start} // the name is Go's memory
 		if err := c.addHelpers(m.Plan); err != nil {
 			return nil, nil, err
 		}

@@ -91,13 +91,17 @@ var (
 		{at: 32, mask: ^uint64(0)},       // inode
 		{at: 136, mask: ^uint64(0)},      // device
 	}
-	content = append([]part{
+	content = []part{ // and those of identity: all are the linker's data, nothing is made at the start
 		{at: 40, mask: ^uint64(0)},  // size
 		{at: 96, mask: ^uint64(0)},  // ctime, s
 		{at: 104, mask: 0xffffffff}, // ns
 		{at: 112, mask: ^uint64(0)}, // mtime
 		{at: 120, mask: 0xffffffff},
-	}, identity...)
+		{at: 16, mask: 0xffffffff << 32},
+		{at: 24, mask: 0xffff_ffffffff},
+		{at: 32, mask: ^uint64(0)},
+		{at: 136, mask: ^uint64(0)},
+	}
 )
 
 // sizeofStatx is that of the kernel's struct.

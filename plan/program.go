@@ -56,6 +56,9 @@ type keep struct {
 	locks      []int // that it holds while the container runs
 }
 
+// noKeeper is what a plan without one has.
+var noKeeper = keep{-1, -1, -1, -1, -1, -1, -1, -1, nil}
+
 // shared are the results that one step leaves for another. They lie in the
 // arena, which all children and the launcher see.
 type shared struct {

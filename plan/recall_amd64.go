@@ -7,11 +7,10 @@ import "unsafe"
 
 // recalled is what the entry of the process has seen, for who keeps a memo, and what it has started, for who takes over.
 var recalled struct {
-	args  uintptr    // address of the first word, behind the launcher's name
-	argc  int        // words
-	vars  [2]uintptr // addresses of the values of known, 0 where there is none
-	proxy bool       // a variable is passed on to the container
-	argv  uintptr    // address of the first word's pointer
+	args uintptr    // address of the first word, behind the launcher's name
+	argc int        // words
+	vars [2]uintptr // addresses of the values of known, 0 where there is none
+	argv uintptr    // address of the first word's pointer
 
 	dir  [512]byte // of the memos
 	slot int       // the memo's number
@@ -76,10 +75,9 @@ func recall(sp uintptr) {
 		if r.vars[1] == 0 && same(v, addr(&xdg), uintptr(len(xdg))) {
 			r.vars[1] = v + uintptr(len(xdg))
 		}
-		r.proxy = r.proxy || isProxy(v)
-	}
-	if r.proxy { // its value is not written down
-		return
+		if isProxy(v) { // it is passed on to the container, and not written down
+			return
+		}
 	}
 	runtimeDir := r.vars[1]
 	uid := kernel(sysGeteuid, 0, 0, 0, 0, 0)
