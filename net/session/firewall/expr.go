@@ -10,10 +10,13 @@ import (
 )
 
 // Registers hold 16 bytes each and lie behind one another, so that a key that
-// begins with the name of a link, 16 bytes, goes on in the second.
+// begins with the name of a link, 16 bytes, goes on in the second. The small ones, of 4
+// bytes, are places in them: an address behind a hardware address, which takes 8 in a key,
+// begins in the middle of the second.
 const (
 	first  = unix.NFT_REG_1
 	second = unix.NFT_REG_2
+	middle = unix.NFT_REG32_06
 )
 
 // A part is what one condition or verdict is made of; a rule is a list of parts.
@@ -73,15 +76,34 @@ func (f field) isNot(value ...byte) part {
 
 // in looks the incoming link and the field up in a set of both.
 func (f field) in(s *nftables.Set) part {
-	return part{load(expr.MetaKeyIIFNAME), f.load(second), &expr.Lookup{SourceRegister: first, SetName: s.Name, SetID: s.ID}}
+	return part{load(expr.MetaKeyIIFNAME), f.load(second), lookup(s)}
 }
 
-func (f field) notIn(s *nftables.Set) part {
-	return part{load(expr.MetaKeyIIFNAME), f.load(second), &expr.Lookup{SourceRegister: first, SetName: s.Name, SetID: s.ID, Invert: true}}
+func (f field) notIn(s *nftables.Set) part { return inverted(f.in(s)) }
+
+// withIn looks the incoming link, a hardware address and the field up in a set of the three.
+func (f field) withIn(hardware field, s *nftables.Set) part {
+	return part{load(expr.MetaKeyIIFNAME), hardware.load(second), f.load(middle), lookup(s)}
+}
+
+// pairIn is withIn the frame's own source.
+func (f field) pairIn(s *nftables.Set) part { return f.withIn(etherSource, s) }
+
+func (f field) pairNotIn(s *nftables.Set) part { return inverted(f.pairIn(s)) }
+
+func lookup(s *nftables.Set) *expr.Lookup {
+	return &expr.Lookup{SourceRegister: first, SetName: s.Name, SetID: s.ID}
+}
+
+// inverted is what holds where a lookup finds nothing.
+func inverted(p part) part {
+	last := *p[len(p)-1].(*expr.Lookup)
+	last.Invert = true
+	return append(p[:len(p)-1:len(p)-1], &last)
 }
 
 func linkIn(s *nftables.Set) part {
-	return part{load(expr.MetaKeyIIFNAME), &expr.Lookup{SourceRegister: first, SetName: s.Name, SetID: s.ID}}
+	return part{load(expr.MetaKeyIIFNAME), lookup(s)}
 }
 
 // answered are packets of a connection that was let through before, and errors

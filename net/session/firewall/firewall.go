@@ -19,9 +19,10 @@ const links = "rl"
 type Firewall struct {
 	conn *nftables.Conn
 
-	hardware, source4, source6 *nftables.Set // of the ports
-	outward                    *nftables.Set // bridges with a way out
-	gateways                   *nftables.Set // bridges with their own address
+	hardware     *nftables.Set // of the ports
+	pair4, pair6 *nftables.Set // of the ports: what addresses belong to whose hardware address
+	outward      *nftables.Set // bridges with a way out
+	gateways     *nftables.Set // bridges with their own address
 }
 
 // New makes the tables, without any network in them. The thread that calls, here
@@ -50,11 +51,15 @@ func New() (*Firewall, error) {
 func (f *Firewall) bridge() error {
 	table := f.conn.AddTable(&nftables.Table{Family: nftables.TableFamilyBridge, Name: links})
 	for _, s := range []struct {
-		into **nftables.Set
-		name string
-		kind nftables.SetDatatype
-	}{{&f.hardware, "hardware", nftables.TypeEtherAddr}, {&f.source4, "source4", nftables.TypeIPAddr}, {&f.source6, "source6", nftables.TypeIP6Addr}} {
-		set, err := f.set(table, s.name, nftables.TypeIFName, s.kind)
+		into  **nftables.Set
+		name  string
+		kinds []nftables.SetDatatype
+	}{
+		{&f.hardware, "hardware", []nftables.SetDatatype{nftables.TypeIFName, nftables.TypeEtherAddr}},
+		{&f.pair4, "pair4", []nftables.SetDatatype{nftables.TypeIFName, nftables.TypeEtherAddr, nftables.TypeIPAddr}},
+		{&f.pair6, "pair6", []nftables.SetDatatype{nftables.TypeIFName, nftables.TypeEtherAddr, nftables.TypeIP6Addr}},
+	} {
+		set, err := f.set(table, s.name, s.kinds...)
 		if err != nil {
 			return err
 		}
@@ -62,31 +67,31 @@ func (f *Firewall) bridge() error {
 	}
 	from := f.chain(table, "from-ports", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, -200, nftables.ChainPolicyDrop)
 	rule := func(parts ...part) { f.rule(table, from, parts...) }
+	arp, ip, ip6 := protocol(unix.ETH_P_ARP), protocol(unix.ETH_P_IP), protocol(unix.ETH_P_IPV6)
+	tcp, udp, icmp6 := layer4(unix.IPPROTO_TCP), layer4(unix.IPPROTO_UDP), layer4(unix.IPPROTO_ICMPV6)
+
+	// Nearly all frames are these, and nothing below forbids any of them: what a frame costs
+	// is one lookup, not a dozen rules.
+	rule(tcp, ip, ip4Source.pairIn(f.pair4), accept())
+	rule(tcp, ip6, ip6Source.pairIn(f.pair6), accept())
 
 	rule(etherSource.notIn(f.hardware), drop())
 
 	// Ethernet and IPv4, with addresses of 6 and 4 bytes. An address of its own
 	// claims nothing, whether it asks or answers.
-	arp := protocol(unix.ETH_P_ARP)
 	rule(arp, arpKind.isNot(0, 1, 8, 0, 6, 4), drop())
-	rule(arp, arpHardware.notIn(f.hardware), drop())
-	rule(arp, arpAddress.in(f.source4), accept())
+	rule(arp, arpAddress.withIn(arpHardware, f.pair4), accept())
 
-	ip := protocol(unix.ETH_P_IP)
-	rule(ip, ip4Source.notIn(f.source4), drop())
-	rule(ip, layer4(unix.IPPROTO_UDP), sourcePort.is(big16(67)...), drop()) // DHCP server
-	rule(ip, accept())
+	rule(udp, ip, sourcePort.is(big16(67)...), drop()) // DHCP server
+	rule(ip, ip4Source.pairIn(f.pair4), accept())
 
-	ip6 := protocol(unix.ETH_P_IPV6)
-	icmp6 := layer4(unix.IPPROTO_ICMPV6)
 	// A host that looks whether its address is free asks from :: (RFC 4862, 5.4.2).
-	rule(ip6, ip6Source.is(make([]byte, 16)...), icmp6, icmpType.is(neighbourSolicitation), accept())
-	rule(ip6, ip6Source.notIn(f.source6), drop())
-	rule(ip6, icmp6, icmpType.is(routerAdvertisement), drop())
-	rule(ip6, icmp6, icmpType.is(redirect), drop())
-	rule(ip6, icmp6, icmpType.is(neighbourAdvertisement), neighbour.notIn(f.source6), drop())
-	rule(ip6, layer4(unix.IPPROTO_UDP), sourcePort.is(big16(547)...), drop()) // DHCPv6 server
-	rule(ip6, accept())
+	rule(icmp6, ip6, ip6Source.is(make([]byte, 16)...), icmpType.is(neighbourSolicitation), accept())
+	rule(icmp6, ip6, icmpType.is(routerAdvertisement), drop())
+	rule(icmp6, ip6, icmpType.is(redirect), drop())
+	rule(icmp6, ip6, icmpType.is(neighbourAdvertisement), neighbour.pairNotIn(f.pair6), drop())
+	rule(udp, ip6, sourcePort.is(big16(547)...), drop()) // DHCPv6 server
+	rule(ip6, ip6Source.pairIn(f.pair6), accept())
 
 	// Frames between two ports, not those for the bridge itself.
 	between := f.chain(table, "between-ports", nftables.ChainTypeFilter, nftables.ChainHookForward, -200, nftables.ChainPolicyAccept)
@@ -185,13 +190,13 @@ func (f *Firewall) Remove(n session.Network) error {
 }
 
 func (f *Firewall) change(n session.Network, do func(*nftables.Set, []nftables.SetElement) error) error {
-	var hardware, source4, source6 []nftables.SetElement
+	var hardware, pair4, pair6 []nftables.SetElement
 	for i := range n.Ports() {
 		p := n.Port(i + 2)
 		hardware = append(hardware, element(p.Name, p.MAC[:]))
-		source4 = append(source4, element(p.Name, p.Address.Addr().AsSlice()))
+		pair4 = append(pair4, element(p.Name, p.MAC[:], p.Address.Addr().AsSlice()))
 		if p.Address6.IsValid() {
-			source6 = append(source6, element(p.Name, p.Address6.Addr().AsSlice()), element(p.Name, p.LinkLocal().AsSlice()))
+			pair6 = append(pair6, element(p.Name, p.MAC[:], p.Address6.Addr().AsSlice()), element(p.Name, p.MAC[:], p.LinkLocal().AsSlice()))
 		}
 	}
 	gateways := []nftables.SetElement{element(n.Bridge, n.Gateway().AsSlice())}
@@ -202,7 +207,7 @@ func (f *Firewall) change(n session.Network, do func(*nftables.Set, []nftables.S
 	for _, s := range []struct {
 		set      *nftables.Set
 		elements []nftables.SetElement
-	}{{f.hardware, hardware}, {f.source4, source4}, {f.source6, source6}, {f.gateways, gateways}, {f.outward, outward}} {
+	}{{f.hardware, hardware}, {f.pair4, pair4}, {f.pair6, pair6}, {f.gateways, gateways}, {f.outward, outward}} {
 		// The list of elements is one attribute, of less than 64 kB.
 		for some := range slices.Chunk(s.elements, 500) {
 			if err := do(s.set, some); err != nil {
@@ -216,11 +221,14 @@ func (f *Firewall) change(n session.Network, do func(*nftables.Set, []nftables.S
 	return nil
 }
 
-// element is a key of a link's name and an address, which is padded to 4 bytes.
-func element(link string, address []byte) nftables.SetElement {
-	key := append(ifname(link), address...)
-	for len(key)%4 != 0 {
-		key = append(key, 0)
+// element is a key of a link's name and addresses, each padded to 4 bytes.
+func element(link string, addresses ...[]byte) nftables.SetElement {
+	key := ifname(link)
+	for _, a := range addresses {
+		key = append(key, a...)
+		for len(key)%4 != 0 {
+			key = append(key, 0)
+		}
 	}
 	return nftables.SetElement{Key: key}
 }

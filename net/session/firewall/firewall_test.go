@@ -50,7 +50,7 @@ func TestSets(t *testing.T) {
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("a network of the largest size takes %v", took)
 		}
-		for set, want := range map[string]int{"hardware": n.Ports(), "source4": n.Ports(), "source6": 2 * n.Ports()} {
+		for set, want := range map[string]int{"hardware": n.Ports(), "pair4": n.Ports(), "pair6": 2 * n.Ports()} {
 			s, err := f.conn.GetSetByName(f.hardware.Table, set)
 			if err != nil {
 				t.Fatal(err)
@@ -64,7 +64,7 @@ func TestSets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if elements, err := f.conn.GetSetElements(f.source4); err != nil || len(elements) != 0 {
+	if elements, err := f.conn.GetSetElements(f.pair4); err != nil || len(elements) != 0 {
 		t.Errorf("%d elements are left; %v", len(elements), err)
 	}
 	n.Internal, n.Subnet6 = true, netip.Prefix{}
