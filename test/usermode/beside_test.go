@@ -1,0 +1,78 @@
+package usermode
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rl-run/rl-run/internal/leak"
+	"github.com/rl-run/rl-run/internal/trial"
+)
+
+// A driver delays a start by no more than its own time: all that is to be mounted is mounted while the driver is not
+// ready yet, and the command alone waits for it.
+func TestBesideTheStart(t *testing.T) {
+	begin(t)
+	dir := t.TempDir()
+	// It is there, and does nothing until it may.
+	sh(t, `mkdir `+dir+`/bin; mkfifo `+dir+`/go
+		cat >`+dir+`/bin/slirp4netns <<-'END'
+			#!/bin/sh
+			: >`+dir+`/started
+			read -r _ <`+dir+`/go
+			exec /usr/bin/slirp4netns "$@"
+		END
+		chmod 755 `+dir+`/bin/slirp4netns`)
+	c := trial.Command{
+		Args: []string{"--userns=single", "--net=slirp4netns", trial.Tree(t, "busybox"), "sh", "-c", "echo runs; ls /sys/class/net"},
+		Env:  []string{"PATH=" + dir + "/bin:" + os.Getenv("PATH")},
+	}.Start(t)
+	eventually(t, "the driver starts", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "started"))
+		return err == nil
+	})
+	eventually(t, "all is mounted beside the driver", func() bool { return isMounted(t, "/sys/firmware") })
+	if out := c.Stdout(""); out != "" {
+		t.Errorf("the command does not wait for its network: %q", out)
+	}
+	may, err := os.OpenFile(filepath.Join(dir, "go"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := may.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if out := c.Wait().OK(t); !strings.HasPrefix(out, "runs\n") || !strings.Contains(out, "eth0\n") {
+		t.Errorf("%q", out)
+	}
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(trial.Timeout / 2); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not in %v: %s", trial.Timeout/2, what)
+		}
+	}
+}
+
+// isMounted says whether a process below this one has the last of the masks, which the host has not.
+func isMounted(t *testing.T, place string) bool {
+	t.Helper()
+	all, err := leak.Processes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		mounts, _ := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/mountinfo") // it may be gone
+		for line := range strings.Lines(string(mounts)) {
+			if f := strings.Fields(line); len(f) > 4 && strings.HasSuffix(f[4], place) {
+				return true
+			}
+		}
+	}
+	return false
+}
