@@ -16,6 +16,11 @@ import (
 // ready yet, and the command alone waits for it.
 func TestBesideTheStart(t *testing.T) {
 	begin(t)
+	plan := trial.Run(t, "--explain", "--net=slirp4netns", trial.Tree(t, "busybox"), "true").OK(t)
+	handed, started, mounts := strings.Index(plan, "hand the net namespace"), strings.Index(plan, "start the driver"), strings.Index(plan, "make all mounts")
+	if handed < 0 || started < handed || mounts < started {
+		t.Errorf("the driver does not start between the net namespace and the mounts:\n%s", plan)
+	}
 	dir := t.TempDir()
 	// It is there, and does nothing until it may.
 	sh(t, `mkdir `+dir+`/bin; mkfifo `+dir+`/go
