@@ -88,8 +88,10 @@ func arp(operation byte, hardware [6]byte, from, to netip.Addr, mark string) []b
 	return slices.Concat([]byte{0, 1, 8, 0, 6, 4, 0, operation}, hardware[:], from.AsSlice(), make([]byte, 6), to.AsSlice(), []byte(mark))
 }
 
-func ip4(from, to netip.Addr, body []byte) []byte {
-	h := slices.Concat([]byte{0x45, 0, 0, 0, 0, 1, 0, 0, 64, unix.IPPROTO_UDP, 0, 0}, from.AsSlice(), to.AsSlice())
+func ip4(from, to netip.Addr, body []byte) []byte { return ip4Of(unix.IPPROTO_UDP, from, to, body) }
+
+func ip4Of(next byte, from, to netip.Addr, body []byte) []byte {
+	h := slices.Concat([]byte{0x45, 0, 0, 0, 0, 1, 0, 0, 64, next, 0, 0}, from.AsSlice(), to.AsSlice())
 	binary.BigEndian.PutUint16(h[2:], uint16(20+len(body)))
 	binary.BigEndian.PutUint16(h[10:], checksum(h))
 	return append(h, body...)
@@ -103,6 +105,12 @@ func udp(from, to uint16, mark string) []byte {
 	b := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, from), to)
 	b = binary.BigEndian.AppendUint16(b, uint16(8+len(mark)))
 	return append(append(b, 0, 0), mark...)
+}
+
+// tcp is an answer: it begins nothing.
+func tcp(from, to uint16, mark string) []byte {
+	b := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, from), to)
+	return append(append(b, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x10, 0, 0, 0, 0, 0, 0), mark...)
 }
 
 func icmp6(kind byte, target netip.Addr, mark string) []byte {
@@ -139,6 +147,8 @@ func TestForgedFrames(t *testing.T) {
 	a4, b4, o4 := bad.port.Address.Addr(), good.port.Address.Addr(), other.Address.Addr()
 	a6, b6, o6 := bad.port.Address6.Addr(), good.port.Address6.Addr(), other.Address6.Addr()
 	zero := netip.IPv6Unspecified()
+	tcp4 := func(from, to netip.Addr, m string) []byte { return ip4Of(unix.IPPROTO_TCP, from, to, tcp(9, 9, m)) }
+	tcp6 := func(from, to netip.Addr, m string) []byte { return ip6(unix.IPPROTO_TCP, from, to, tcp(9, 9, m)) }
 	tests := []struct {
 		name   string
 		passes bool
@@ -197,6 +207,26 @@ func TestForgedFrames(t *testing.T) {
 		}},
 		{"vlan", false, func(m string) []byte {
 			return ether(to, own, unix.ETH_P_8021Q, append([]byte{0, 5, 8, 0}, ip4(a4, b4, udp(9, 9, m))...))
+		}},
+		// TCP goes another way through the filters.
+		{"tcp4", true, func(m string) []byte { return ether(to, own, unix.ETH_P_IP, tcp4(a4, b4, m)) }},
+		{"tcp6", true, func(m string) []byte { return ether(to, own, unix.ETH_P_IPV6, tcp6(a6, b6, m)) }},
+		{"tcp6-link-local", true, func(m string) []byte {
+			return ether(to, own, unix.ETH_P_IPV6, tcp6(bad.port.LinkLocal(), good.port.LinkLocal(), m))
+		}},
+		{"tcp4-hardware-address", false, func(m string) []byte { return ether(to, other.MAC, unix.ETH_P_IP, tcp4(a4, b4, m)) }},
+		{"tcp6-hardware-address", false, func(m string) []byte { return ether(to, other.MAC, unix.ETH_P_IPV6, tcp6(a6, b6, m)) }},
+		{"tcp4-source", false, func(m string) []byte { return ether(to, own, unix.ETH_P_IP, tcp4(o4, b4, m)) }},
+		{"tcp6-source", false, func(m string) []byte { return ether(to, own, unix.ETH_P_IPV6, tcp6(o6, b6, m)) }},
+		{"tcp4-gateway", false, func(m string) []byte { return ether(to, own, unix.ETH_P_IP, tcp4(n.Gateway(), b4, m)) }},
+		{"tcp6-none", false, func(m string) []byte { return ether(to, own, unix.ETH_P_IPV6, tcp6(zero, b6, m)) }},
+		{"tcp4-of-another-port", false, func(m string) []byte { return ether(to, other.MAC, unix.ETH_P_IP, tcp4(o4, b4, m)) }},
+		{"tcp6-of-another-port", false, func(m string) []byte { return ether(to, other.MAC, unix.ETH_P_IPV6, tcp6(o6, b6, m)) }},
+		{"tcp4-vlan", false, func(m string) []byte {
+			return ether(to, own, unix.ETH_P_8021Q, append([]byte{0, 5, 8, 0}, tcp4(a4, b4, m)...))
+		}},
+		{"tcp6-vlan", false, func(m string) []byte {
+			return ether(to, own, unix.ETH_P_8021Q, append([]byte{0, 5, 0x86, 0xdd}, tcp6(a6, b6, m)...))
 		}},
 		{"unknown-protocol", false, func(m string) []byte { return ether(to, own, 0x88b5, []byte(m)) }},
 		{"802.3", false, func(m string) []byte {
