@@ -152,6 +152,7 @@ func TestStoppedCall(t *testing.T) {
 		<-done
 		c.end()
 		own.end()
+		noLinks(t) // the one link that bob may have is his again, and his next call goes on to the end
 	}
 	if stops < 8 {
 		t.Errorf("stopped at %d places", stops)
