@@ -101,6 +101,13 @@ report:
 	MOVQ	$8, DX
 	MOVQ	$1, AX // write
 	SYSCALL
+	// The kernel lets go of memory before files at the end of a process, and whoever has no memory is not undumpable any more
+	// (ptrace_may_access): for that moment a container's root could look at what is open.
+	MOVQ	$0, DI
+	MOVL	$0xffffffff, SI
+	MOVQ	$0, DX
+	MOVQ	$436, AX // close_range
+	SYSCALL
 	MOVQ	$125, DI
 	MOVQ	$231, AX // exit_group
 	SYSCALL

@@ -90,6 +90,13 @@ report:
 	MOVD	$8, R2
 	MOVD	$64, R8 // write
 	SVC
+	// The kernel lets go of memory before files at the end of a process, and whoever has no memory is not undumpable any more
+	// (ptrace_may_access): for that moment a container's root could look at what is open.
+	MOVD	ZR, R0
+	MOVW	$-1, R1
+	MOVD	ZR, R2
+	MOVD	$436, R8 // close_range
+	SVC
 	MOVD	$125, R0
 	MOVD	$94, R8 // exit_group
 	SVC

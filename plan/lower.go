@@ -132,7 +132,7 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 	}
 	for _, h := range c.helpers {
 		if !h.stays() {
-			h.program.call(unix.SYS_EXIT_GROUP, lit(0))
+			h.program.exit()
 		}
 	}
 	if keeper != nil {

@@ -276,3 +276,33 @@ func TestVerbose(t *testing.T) {
 		t.Errorf("stderr:\n%s", text)
 	}
 }
+
+// Who ends in a container that was joined has closed all before, see program.exit.
+func TestNothingIsOpenAtTheEnd(t *testing.T) {
+	for name, lower := range map[string]func(*program){
+		"leave":  Leave{}.lower,
+		"joiner": func(p *program) { p.joining = true; StartInit{unix.CLONE_NEWUSER}.lower(p) },
+	} {
+		a, err := newArena()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.free()
+		p := &program{a: a, ops: a.newOps(64), initArgs: &cloneArgs{}}
+		p.init = &program{a: a, ops: a.newOps(8)}
+		lower(p)
+		ends := 0
+		for i, o := range p.ops {
+			if o.nr != unix.SYS_EXIT_GROUP {
+				continue
+			}
+			ends++
+			if i == 0 || p.ops[i-1].nr != unix.SYS_CLOSE_RANGE || p.ops[i-1].arg != [6]uint64{0, allFDs} {
+				t.Errorf("%s: op %d ends the process, and none closes all before it", name, i)
+			}
+		}
+		if ends != 1 {
+			t.Errorf("%s: %d ends, want 1", name, ends)
+		}
+	}
+}
