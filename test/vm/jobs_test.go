@@ -26,10 +26,15 @@ var jobs = []Job{
 		Name: "exec", Package: "test/exec",
 		Args: []string{"-test.run=^(TestNamespaces|TestPrivileges|TestExitCodes|TestDetach)$"},
 	},
+	{Name: "exec-hostile", Package: "test/exec", Args: []string{"-test.run=^TestHostileContainer$"}},
 	{
-		// Of a launcher the heir takes longer here, with layers on disk to remove for each kill, than the test waits.
+		// Of a launcher the heir takes longer here, with layers on disk to remove for each kill, than the test waits. Of one that
+		// shares namespaces it was once left, one of 13; why is not known.
 		Name: "kill", Package: "test/kill",
-		Args: []string{"-test.run=^TestKilledMemberEndsContainer$"},
+		Args: []string{
+			"-test.run=^(TestKilledExecLeavesNothing|TestKilledMemberEndsContainer)$",
+			"-test.skip=^TestKilledExecLeavesNothing$/^shared_namespaces$",
+		},
 	},
 	{
 		Name: "limits-none", Package: "test/limits", Delegate: None,
