@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/sys"
+	"github.com/rl-run/rl-run/plan"
 )
 
 // Names of the files of a container. While one is replaced there is one with a ~ behind its name, too.
@@ -19,6 +20,7 @@ const (
 	configFile = "config.json"
 	filterFile = "filter"
 	exitFile   = "exit"
+	memoFile   = plan.ExecMemo // of rl-exec, which does without where it is missing
 )
 
 // Entry is a container on disk, by the directory that it had when it was opened: what another container of the same
@@ -189,7 +191,28 @@ func (e *Entry) vanished() bool {
 	return unix.Fstat(e.dir, &st) == nil && st.Nlink == 0
 }
 
-// empty reports whether there is nothing in the directory.
+// Sources are the files, and the directories around them, from which Find and what takes its entry know how a container
+// that runs is entered: while none of them changes, that does not.
+func (e *Entry) Sources() (files, dirs []string) {
+	for _, name := range []string{stateFile, configFile, filterFile} {
+		files = append(files, e.path+"/"+name)
+	}
+	containers := filepath.Dir(e.path)
+	runtime := filepath.Dir(containers)
+	return files, []string{e.path, containers, runtime, filepath.Dir(runtime)}
+}
+
+// Late removes a memo from a container's directory, of that descriptor, if the state in it is gone: who has removed that
+// has looked for the memo just before.
+func Late(dir int, path string) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, stateFile, &st, unix.AT_SYMLINK_NOFOLLOW); errors.Is(err, unix.ENOENT) {
+		_ = unix.Unlinkat(dir, memoFile, 0)
+		_ = unix.Rmdir(path)
+	}
+}
+
+// empty reports whether there is nothing in the directory, but for a memo that came late.
 func (e *Entry) empty() bool {
 	fd, err := sys.OpenAt(e.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -197,8 +220,8 @@ func (e *Entry) empty() bool {
 	}
 	dir := os.NewFile(uintptr(fd), e.path)
 	defer dir.Close()
-	names, err := dir.Readdirnames(1)
-	return len(names) == 0 && errors.Is(err, io.EOF)
+	names, err := dir.Readdirnames(2)
+	return len(names) == 0 && errors.Is(err, io.EOF) || len(names) == 1 && names[0] == memoFile
 }
 
 // DirFD is the directory's file descriptor, close-on-exec, which stays the entry's: for the keeper, which makes the
@@ -254,7 +277,8 @@ func (e *Entry) Remove() error {
 // that can do no more than unlinkat(2) removes it: files, then, beginning with a point, directories where they are empty.
 func (e *Entry) Remains() []string {
 	runtime := filepath.Base(filepath.Dir(filepath.Dir(e.path)))
-	return []string{configFile, filterFile, exitFile, stateFile, "../" + e.Name, "../../" + folder, "../../../" + runtime}
+	// Behind the state, without which nobody keeps a memo.
+	return []string{configFile, filterFile, exitFile, stateFile, memoFile, "../" + e.Name, "../../" + folder, "../../../" + runtime}
 }
 
 func (e *Entry) release() {

@@ -172,6 +172,7 @@ func (s *Store) sweep() error {
 		case CheckName(name) == nil:
 			e, err := s.open(c, path, name)
 			if err != nil {
+				_ = unix.Unlinkat(c, name+"/"+memoFile, 0)
 				_ = unix.Unlinkat(c, name, unix.AT_REMOVEDIR) // of one that was killed before it had deleted all
 				continue
 			}

@@ -17,10 +17,13 @@ import (
 // further command of it needs.
 type Target struct {
 	Name   string
-	PID    int    // of its init, as the caller sees it
-	PIDFD  int    // of the same process
-	Join   uint64 // CLONE_NEW* flags of its namespaces that are not the caller's own
-	Cgroup string // path of its control group below the mount; empty for none
+	Files  []string // that this was read from
+	Dirs   []string // around them
+	PID    int      // of its init, as the caller sees it
+	PIDFD  int      // of the same process
+	Start  uint64   // when that started: field 22 of its stat file (proc_pid_stat(5))
+	Join   uint64   // CLONE_NEW* flags of its namespaces that are not the caller's own
+	Cgroup string   // path of its control group below the mount; empty for none
 
 	User       uint64 // inode of its user namespace
 	Maps       userns.Maps

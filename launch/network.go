@@ -282,17 +282,27 @@ func (n *connection) close() {
 	}
 }
 
+// registered are the names by which a network's name server knows the container.
+func (s *Spec) registered() (names []string) {
+	for _, name := range []string{s.Name, s.Hostname} {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // makePort has the linker make a link to a network of the session. Two starts may
 // choose the same place: the kernel decides, and the other one takes the next.
 func (c *Container) makePort() error {
-	ns, err := c.Child.NetNS()
-	if err != nil {
-		return err
-	}
 	n := c.nesting.network
 	p, free := n.Free(c.sessionDir, os.Getpid())
 	if !free {
 		return fmt.Errorf("network %s: all its %d addresses are in use", n.Name, n.Ports())
+	}
+	ns, err := c.Child.NetNS()
+	if err != nil {
+		return err
 	}
 	for range n.Ports() {
 		err = c.Child.SendLink(n.LinkMessage(p, inner, session.ByFD, ns).Message)
@@ -304,16 +314,10 @@ func (c *Container) makePort() error {
 	if err != nil {
 		return err
 	}
-	var names []string
-	for _, name := range []string{c.spec.Name, c.spec.Hostname} {
-		if name != "" {
-			names = append(names, name)
-		}
-	}
-	if err := n.Register(c.sessionDir, p, names...); err != nil {
+	if err := n.Register(c.sessionDir, p, c.spec.registered()...); err != nil {
 		return err
 	}
-	c.connection.link = plan.Link{IP: p.Address, Gateway: p.Gateway, IP6: p.Address6, Gateway6: p.Gateway6}
+	c.connection.link = linkTo(p)
 	c.connection.made = true
 	c.Network.Address = p.Address
 	return nil

@@ -3,9 +3,12 @@ package launch
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +16,7 @@ import (
 	"github.com/rl-run/rl-run/caps/seccomp"
 	"github.com/rl-run/rl-run/internal/pid1"
 	"github.com/rl-run/rl-run/net/session"
+	"github.com/rl-run/rl-run/net/usermode"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
@@ -29,11 +33,8 @@ func Remember(s *Spec, h *Host, filter *seccomp.Profile, dir int, path string, w
 		return errors.New("this container is not like the last one")
 	}
 	premises := s.premises(h, path)
-	const settled = 1 // s: a change within the same tick of the clock as the one before cannot be seen
-	for i := range premises {
-		if now := time.Now().Unix(); premises[i].ChangedAt() >= now-settled {
-			return errors.New("a file has just changed")
-		}
+	if changed(premises) {
+		return errors.New("a file has just changed")
 	}
 	any := *s
 	any.Command = []string{plan.AnyCommand}
@@ -57,23 +58,24 @@ func Remember(s *Spec, h *Host, filter *seccomp.Profile, dir int, path string, w
 	if !slices.EqualFunc(premises, any.premises(&again, path), func(a, b plan.Premise) bool { return a.Is(&b) }) {
 		return errors.New("something has changed")
 	}
-	m := plan.Memo{Session: sessionOf(&again), Plan: start.Plan, Init: pid1.Image(), Premises: premises, Apart: apart, Words: words}
+	ports, names := start.memoPorts(&any, again.SessionDir)
+	m := plan.Memo{Ports: ports, Names: names, Joined: sessionOf(&again), Plan: start.Plan, Init: pid1.Image(), Premises: premises, Apart: apart, Words: words}
 	return m.Keep(dir)
 }
 
 // sessionOf is the network session of a host.
-func sessionOf(h *Host) plan.SessionRef {
+func sessionOf(h *Host) plan.ProcessRef {
 	if h.Session == nil {
-		return plan.SessionRef{}
+		return plan.ProcessRef{}
 	}
-	return plan.SessionRef{Name: TheSession, PID: h.Session.Pid, Start: h.Session.StartTime}
+	return plan.ProcessRef{Name: TheSession, PID: h.Session.Pid, Start: h.Session.StartTime}
 }
 
 // memorable: nothing outlives the start but the container, and nobody but its first process is to be looked after.
 func (s *Spec) memorable(h *Host) bool {
 	switch {
 	case s.RootMode != RootEphemeral && s.RootMode != RootReadOnly, s.Keep != "":
-	case s.Net != NetNone && s.Net != NetHost, len(s.Publish) > 0, s.Listen:
+	case s.Net != NetNone && s.Net != NetHost && !s.onSession(h), len(s.Publish) > 0, s.Listen:
 	case s.PID != Private, len(h.Owners) > 0:
 	case s.Name != "", s.Detach, s.Terminal, s.Strict, s.NoInit:
 	case !s.Limits.IsZero(), len(s.Ulimits) > 0:
@@ -87,25 +89,48 @@ func (s *Spec) memorable(h *Host) bool {
 	return false
 }
 
+// onSession: the container gets a link to a bridge of the session, and knows the address of the host behind.
+func (s *Spec) onSession(h *Host) bool {
+	source := plan.Source(usermode.Beyond4)
+	return h.Session != nil && (s.Net == NetAuto || s.Named()) && h.Usermode.Outward4.IsValid() == source.Answered() &&
+		!slices.ContainsFunc(s.AddHost, func(a string) bool { return strings.HasSuffix(a, ":"+HostGateway) })
+}
+
+// memoPorts are places on the bridge to which the container is connected, from where nobody else begins.
+func (s *Start) memoPorts(spec *Spec, d session.Dir) (list []plan.MemoPort, names []byte) {
+	if s.nesting == nil || !slices.ContainsFunc(s.Plan.Entries, func(e plan.Entry) bool { _, is := e.Step.(plan.MakePort); return is }) {
+		return nil, nil
+	}
+	const most = 128
+	n := s.nesting.network
+	p, free := n.Free(d, os.Getpid())
+	for range min(most, n.Ports()) {
+		if !free {
+			break
+		}
+		dir := d.NamesDir(n.Name)
+		number := strconv.Itoa(p.Number)
+		list = append(list, plan.MemoPort{
+			Number: p.Number, Message: n.LinkMessage(p, inner, session.ByFD, plan.MemoNetNS).Message, Inner: inner, Link: linkTo(p),
+			Names: dir + "/" + number, Aside: dir + "/.new-" + number,
+		})
+		p = n.Next(p)
+	}
+	return list, session.NamesText(spec.registered()...)
+}
+
+// linkTo is the container's end of the link at a place.
+func linkTo(p session.Port) plan.Link {
+	return plan.Link{IP: p.Address, Gateway: p.Gateway, IP6: p.Address6, Gateway6: p.Gateway6}
+}
+
 // premises are all that Probe looks at for a plan that is kept, and what rl-run does before it.
 func (s *Spec) premises(h *Host, dir string) (list []plan.Premise) {
 	add := func(p plan.Premise) { list = append(list, p) }
 
 	// the caller
-	add(plan.Answers(unix.SYS_GETEGID))
-	add(plan.Groups())
+	callers(add, h)
 	add(plan.SameFile("/proc/self/ns/user", 0)) // whose maps do not change
-	add(plan.Capabilities())
-	add(plan.Limit(unix.RLIMIT_NOFILE, h.Files[0], h.Files[1]))
-	var memory unix.Rlimit
-	_ = unix.Getrlimit(unix.RLIMIT_AS, &memory) // of which Go, should it be needed, takes much
-	add(plan.Limit(unix.RLIMIT_AS, memory.Cur, memory.Max))
-	for _, q := range [][2]int{{unix.PR_GET_NO_NEW_PRIVS, 0}, {unix.PR_CAPBSET_READ, unix.CAP_SETUID}, {unix.PR_CAPBSET_READ, unix.CAP_SETGID}} {
-		add(plan.Answers(unix.SYS_PRCTL, q[0], q[1], 0, 0, 0))
-	}
-	for fd := range 2 {
-		add(plan.Terminal(fd))
-	}
 
 	// the tree
 	add(plan.SameFile(s.Rootfs, 0))
@@ -150,6 +175,9 @@ func (s *Spec) premises(h *Host, dir string) (list []plan.Premise) {
 		add(plan.SameContent(filepath.Dir(dir)+"/net/session", unix.AT_SYMLINK_NOFOLLOW))
 		if h.Session != nil {
 			add(plan.SameFile(fmt.Sprintf("/proc/%d/ns/user", h.Session.Pid), 0))
+			if s.Net != NetNone {
+				add(plan.Source(usermode.Beyond4))
+			}
 		}
 	}
 	if s.Userns.Mode != userns.ModeSingle {
@@ -187,6 +215,9 @@ func Adopt(s *Spec, h *Host, filter *seccomp.Profile, child *plan.Child, image i
 	start, err := Compile(s, h, filter)
 	if err == nil {
 		c.Start = start
+		if number := plan.RecalledPort(); number != 0 && c.nesting != nil && c.nesting.network != nil {
+			c.Network.Address = c.nesting.network.Port(number).Address
+		}
 	}
 	return c, err
 }

@@ -24,7 +24,7 @@ const (
 func (c *Child) lower(pl Plan, o Options) (err error) {
 	shared := shared{
 		root: c.arena.word(), stage: c.arena.word(), devnull: c.arena.word(),
-		pty: c.arena.word(), command: c.arena.word(), init: c.arena.word(), group: c.arena.word(),
+		pty: c.arena.word(), command: c.arena.word(), init: c.arena.word(), starter: c.arena.word(), group: c.arena.word(),
 	}
 	shared.netns, shared.userns, shared.pidfd, shared.link = c.arena.word(), c.arena.word(), c.arena.word(), c.arena.word()
 	shared.maps, shared.port = c.arena.word(), c.arena.word()

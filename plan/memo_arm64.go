@@ -8,10 +8,10 @@ type memo struct{}
 func (*memo) exec(*program, Exec) (argv arg, paths []arg) { return lit(0), nil }
 
 // Recalled returns none.
-func Recalled() (c *Child, image int) { return nil, -1 }
+func Recalled() (c *Child, image, signals int, err error) { return nil, -1, -1, nil }
 
-// Unblock is for a container that Recalled returns.
-func Unblock() error { return nil }
+// RecalledPort is for a container that Recalled returns.
+func RecalledPort() int { return 0 }
 
 // MemoWanted returns no directory.
 func MemoWanted() string { return "" }

@@ -9,31 +9,47 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sigpipe"
 )
 
 // A container that a memo has started is the child of the process's first thread, and PDEATHSIG fires when that ends: the
 // main goroutine stays on it (runtime.LockOSThread has it so when it is called by an init).
+//
+// Go's runtime has let the signals through that end a process, and has its own handlers for them: they are replaced at once.
 func init() {
-	if recalled.pid != 0 {
-		runtime.LockOSThread()
+	if recalled.pid == 0 {
+		return
 	}
+	runtime.LockOSThread()
+	signals, err := sigpipe.Open()
+	if err == nil {
+		err = setSigmask(&recalled.mask, nil)
+	}
+	adopted.signals, adopted.err = signals, err
 }
 
-// Recalled returns the container that a memo has started before this process began to run Go, and which still runs; nil for
-// none. All signals are blocked until Unblock.
-func Recalled() (c *Child, image int) {
+// adopted is what is known of the signals since then.
+var adopted struct {
+	signals int
+	err     error
+}
+
+// Recalled returns the container that a memo has started before this process began to run Go, and which still runs, with the
+// memfd of the static init and the descriptor of sigpipe.Open; nil for none.
+func Recalled() (c *Child, image, signals int, err error) {
 	r := &recalled
 	if r.pid == 0 {
-		return nil, -1
+		return nil, -1, -1, nil
 	}
 	c = &Child{PID: r.pid, PIDFD: r.pidfd, Terminal: -1, netns: -1, userns: -1, reached: -1}
 	c.image, c.control, c.theirs, c.pidEvent, c.toCmd, c.toInit, c.apart = r.image, -1, r.theirs, -1, -1, -1, -1
 	c.detach = noKeeper
-	return c, r.image
+	return c, r.image, adopted.signals, adopted.err
 }
 
-// Unblock gives the calling thread the signal mask of the caller again, after Recalled has returned a container.
-func Unblock() error { return setSigmask(&recalled.mask, nil) }
+// RecalledPort is the number of the place on a bridge that the container of Recalled has got; 0 for none.
+func RecalledPort() int { return recalled.port }
 
 // MemoWanted returns the directory in which a memo of this call was looked for; empty where there is one, or none can be.
 func MemoWanted() string {
@@ -51,6 +67,9 @@ const seldom = 2 * time.Second
 // Errors are for plans that cannot be kept, or *os.SyscallError.
 func (m *Memo) Keep(dir int) error {
 	slot := strconv.Itoa(recalled.slot)
+	if recalled.program == programExec {
+		slot = ExecMemo
+	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil || limit.Cur < arenaSize {
 		return errors.New("a file may not be that large") // SIGXFSZ
@@ -78,6 +97,17 @@ func (m *Memo) Keep(dir int) error {
 		return os.NewSyscallError("unlinkat", err)
 	}
 	return os.NewSyscallError("linkat", unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), dir, slot, unix.AT_SYMLINK_FOLLOW))
+}
+
+// bootID reads which boot of the machine this is (proc_sys_kernel(5)).
+func bootID() (id [40]byte, err error) {
+	fd, err := unix.Open(unix.ByteSliceToString(bootFile[:]), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return id, os.NewSyscallError("open", err)
+	}
+	defer unix.Close(fd)
+	_, err = unix.Read(fd, id[:])
+	return id, os.NewSyscallError("read", err)
 }
 
 // write fills a file that is empty between the pieces.

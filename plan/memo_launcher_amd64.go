@@ -14,7 +14,7 @@ import (
 )
 
 // lowerLauncher makes the launcher's own program.
-func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) {
+func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) error {
 	const most = 4096
 	p := &program{wiring: c.wiring, a: c.arena, ops: c.arena.newOps(most), memory: c.words}
 	mine := p.newMachine()
@@ -24,7 +24,7 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) {
 	p.step = phasePremises
 	space := c.arena.room(sizeofStatx * 2)
 	for i := range m.Premises {
-		m.Premises[i].lower(p, address(&space[0]))
+		m.Premises[i].lower(p, address(&space[0]), address(&k.asked))
 	}
 
 	p.step = phaseFDs
@@ -32,37 +32,53 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) {
 	*all = ^uint64(0)
 	p.call(unix.SYS_RT_SIGPROCMASK, lit(unix.SIG_SETMASK), lit(address(all)), lit(c.sigmask), lit(8))
 	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(1), lit(0), lit(0), lit(0))
-	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
-	p.call(unix.SYS_MEMFD_CREATE, p.str("rl-init"), lit(flags|unix.MFD_EXEC)).skips(1, unix.EINVAL).opened(&k.opened[0], memoImage)
-	p.jump(1)
-	p.call(unix.SYS_MEMFD_CREATE, p.str("rl-init"), lit(flags)).opened(&k.opened[0], memoImage)
-	image := c.arena.room(len(m.Init))
-	copy(image, m.Init)
-	p.call(unix.SYS_WRITE, lit(memoImage), lit(address(&image[0])), lit(len(image))).wants(int64(len(image)))
-	p.call(unix.SYS_FCNTL, lit(memoImage), lit(unix.F_ADD_SEALS), lit(static.Seals))
+	p.memFD("rl-init", m.Init, &k.opened[0])
+	p.compare(at(address(&k.opened[0])), ^uint64(0), memoImage, unlike)
 	for i, ends := range [...][2]uint64{{memoTheirs, memoControl}, {memoToCmd, memoToInit}} {
 		pair := address(&k.pairs[i])
 		p.call(unix.SYS_SOCKETPAIR, lit(unix.AF_UNIX), lit(unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC), lit(0), lit(pair))
 		p.compare(at(pair), ^uint64(0), ends[0]|ends[1]<<32, unlike)
 	}
 	p.call(unix.SYS_EVENTFD2, lit(0), lit(unix.EFD_CLOEXEC)).opened(&k.opened[1], memoPidEvent)
+	if shape.apart {
+		low := p.memFD(apartName, static.Image(static.Code(apartText(), apartMark)), &k.opened[2])
+		p.call(unix.SYS_FCNTL, low, lit(unix.F_DUPFD_CLOEXEC), lit(memoApart)).opened(&k.opened[3], memoApart)
+		p.close(low)
+	}
 
 	child := &k.pid
 	k.initFD = memoPidfd
-	if shape.nested {
+	if shape.joins {
 		child, k.initFD = &k.helpers[0], memoNested
 		c.args.flags &^= unix.CLONE_PIDFD // the joiner ends at once
 	}
 	p.clone(c.args, lit(address(c.first)), c.machine).keepIn(address(child))
 	p.step = phaseStarted
-	if !shape.nested {
+	if !shape.joins {
 		p.compare(at(address(&k.pidfd)), 0xffffffff, memoPidfd, unlike)
 	}
 	for _, fd := range []int{memoControl, memoToCmd, memoToInit, memoPidEvent} {
 		p.close(lit(fd))
 	}
+	if shape.apart {
+		p.close(lit(memoArena))
+		p.close(lit(memoApart))
+	}
 	record := (*[2]int32)(c.arena.alloc(8))
+	executed := func() { // the end of the socket: both have
+		p.call(unix.SYS_READ, lit(memoTheirs), lit(address(record)), lit(8)).again().orSkips(0, unix.ECONNRESET)
+		p.ops[len(p.ops)-1].wants(0)
+	}
 	switch {
+	case shape.apart:
+		p.call(unix.SYS_READ, lit(memoTheirs), lit(address(record)), lit(8)).wants(8)
+		p.compare(at(address(record)), ^uint64(0), uint64(shape.init), unlike)
+		executed()
+		k.nested = c.words.init
+		p.waits(&k.helpers[0], lit(c.arena.word()), unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(1), lit(0), lit(0), lit(0))
+		p.compare(lit(0), 0, 1, memoDone)
+		k.goOn = address(p.next())
+		p.call(unix.SYS_PIDFD_OPEN, at(address(&k.pid)), lit(0)).wants(memoNested)
 	case shape.maps != nil:
 		p.call(unix.SYS_READ, lit(memoTheirs), lit(address(record)), lit(8)).wants(8)
 		p.compare(at(address(record)), ^uint64(0), uint64(shape.mapped), unlike)
@@ -78,18 +94,39 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) {
 		k.goOn = address(p.next())
 		c.mapsNested(k, p)
 	}
-	if k.goOn != 0 {
+	goOn := func() {
 		p.call(unix.SYS_SENDTO, lit(memoTheirs), lit(address(record)), lit(1), lit(unix.MSG_NOSIGNAL), lit(0)).wants(1)
 	}
-	// the end of the socket: both have executed
-	p.call(unix.SYS_READ, lit(memoTheirs), lit(address(record)), lit(8)).again().orSkips(0, unix.ECONNRESET)
-	p.ops[len(p.ops)-1].wants(0)
+	if k.goOn != 0 && !shape.apart {
+		goOn()
+	}
+	if shape.port {
+		if err := c.makePort(k, p, m, shape); err != nil {
+			return err
+		}
+		goOn()
+	}
+	if !shape.apart {
+		executed()
+	}
 
 	p.step = phaseRuns
-	p.ends(int32(k.initFD), m.Apart)
-	p.call(unix.SYS_WAIT4, at(address(&k.pid)), lit(address(&k.status)), lit(0), lit(0)).again()
-	p.step = phaseEnded
+	k.patience = unix.NsecToTimespec(m.Apart.Nanoseconds())
 	p.compare(lit(0), 0, 1, memoDone)
+	return nil
+}
+
+// memFD makes a sealed memfd of a program, as package static does.
+func (p *program) memFD(name string, content []byte, word *int64) (fd arg) {
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	p.call(unix.SYS_MEMFD_CREATE, p.str(name), lit(flags|unix.MFD_EXEC)).skips(1, unix.EINVAL).keepIn(address(word))
+	p.jump(1)
+	fd = p.call(unix.SYS_MEMFD_CREATE, p.str(name), lit(flags)).keepIn(address(word))
+	image := p.a.room(len(content))
+	copy(image, content)
+	p.call(unix.SYS_WRITE, fd, lit(address(&image[0])), lit(len(image))).wants(int64(len(image)))
+	p.call(unix.SYS_FCNTL, fd, lit(unix.F_ADD_SEALS), lit(static.Seals))
+	return fd
 }
 
 // again has a call that a signal interrupts, as a stop does, made again.
@@ -128,13 +165,7 @@ func (c *Child) mapsNested(k *memo, p *program) {
 		n := copy(r.paths[i][:], "/proc/")
 		k.number(i, address(&r.paths[i][n]), tail)
 	}
-	q := c.helper(Mapper).program
-	machine := q.newMachine()
-	machine.control = noControl
-	args := (*cloneArgs)(c.arena.alloc(int(unsafe.Sizeof(cloneArgs{}))))
-	c.clones(args, unix.CLONE_VM|unix.CLONE_CLEAR_SIGHAND, unix.SIGCHLD)
-	p.clone(args, lit(address(q.end())), machine).keepIn(address(&k.helpers[1]))
-	p.waits(&k.helpers[1], status, unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(1), lit(0), lit(0), lit(0))
+	c.runs(k, p, Mapper)
 }
 
 // number has init's pid written at an address, with what comes behind it.

@@ -33,8 +33,13 @@ const (
 	memoPidfd // of init
 	memoFDs   // behind the last
 
-	memoSession = memoPidfd   // pidfd of the session, where a joiner starts init, whose pidfd is the lowest that was closed then
-	memoNested  = memoControl // by then
+	// Of a joiner that leaves the launcher's memory: that, shared as a file, and the program that it executes then. They are not
+	// among the lowest ones, of which shells leave one or the other open.
+	memoArena = 60
+	memoApart = 61
+
+	memoJoined = memoPidfd   // pidfd of whom a joiner enters, which starts init, whose pidfd is the lowest that was closed then
+	memoNested = memoControl // by then
 )
 
 // Phases of the launcher's program, which its ops have for steps.
@@ -43,7 +48,6 @@ const (
 	phaseFDs      // some of the descriptors may be open
 	phaseStarted  // they are, and there is an init
 	phaseRuns     // the command is executed
-	phaseEnded    // and init has been waited for
 )
 
 // memoDone is the errno with which the launcher's program says that it has come to its end.
@@ -55,9 +59,17 @@ const memoPaths = 16
 // memoName is how long the name of a command may be that is looked for.
 const memoName = unix.NAME_MAX
 
+// memoArgs is how much room the words of the command have at most in a memory that is shared, and memoArgsAt where.
+const (
+	memoArgs   = 1 << 20
+	memoArgsAt = memoAt + arenaSize/2 - memoArgs
+)
+
 // memo is the begin of the arena. Addresses are of the arena.
 type memo struct {
+	apart    apart // what is expected there; zero where the children have the launcher's memory
 	magic    uint64
+	program  uint64 // which of the launcher's names it is for
 	size     uint64
 	launcher fileID // its own file
 
@@ -72,7 +84,7 @@ type memo struct {
 	look, machine uint64 // the launcher's program up to the first handoff, or to the end
 	goOn          uint64 // the rest of it; 0 for none
 
-	opened  [2]int64    // the single descriptors as they were opened: image and event
+	opened  [4]int64    // the single descriptors as they were opened: image, event, and interpreter before and behind its move
 	pairs   [2][2]int32 // and the sockets
 	pid     int64       // of init
 	pidfd   uint64      // of init, where it is the launcher's clone
@@ -83,14 +95,23 @@ type memo struct {
 		tail    [8]byte
 		tailLen uint64
 	}
-	initFD  int64      // pidfd of init
-	session SessionRef // in which it nests; zero for none
-	nested  uint64     // address of init's pid, as its joiner leaves it
-	said    [2]uint64  // the records of joiner and init, in either order
-	says    [2]uint64  // what they are to be
-	status  uint64     // of init, as wait4(2) has it
-	sigmask uint64     // address of the caller's signal mask
+	initFD int64      // pidfd of init
+	joined ProcessRef // whose namespaces a joiner enters; zero for none
+	boot   [40]byte   // in which that one runs
+	nested uint64     // address of init's pid, as its joiner leaves it
+	said   [2]uint64  // the records of joiner and init, in either order
+	says   [2]uint64  // what they are to be
+	status uint64     // of init, as wait4(2) has it
+	// for how long the container runs before the launcher is needed
+	patience unix.Timespec
+	sigmask  uint64 // address of the caller's signal mask
+	asked    int64  // a descriptor that a premise has opened
+	places   places
+	pieces   [memoPieces]struct{ at, size uint64 } // of the file: all else in it is 0
 }
+
+// memoPieces is in how many pieces a memo is written at most: the begin, and one for each program.
+const memoPieces = 12
 
 // errNoMemo is for plans that only the launcher itself can run.
 var errNoMemo = errors.New("the plan has steps that need the launcher")
@@ -120,7 +141,8 @@ func (m *Memo) lower() (pieces []piece, free func(), err error) {
 	}()
 	k := (*memo)(a.alloc(int(unsafe.Sizeof(memo{}))))
 	k.magic, k.size, k.launcher = memoMagic, arenaSize, self
-	k.opened, k.pairs = [2]int64{-1, -1}, [2][2]int32{{-1, -1}, {-1, -1}}
+	k.program = recalled.program
+	k.asked, k.opened, k.pairs = -1, [4]int64{-1, -1, -1, -1}, [2][2]int32{{-1, -1}, {-1, -1}}
 	if !k.callers(a, m.Words) {
 		return nil, nil, errNoMemo
 	}
@@ -128,12 +150,19 @@ func (m *Memo) lower() (pieces []piece, free func(), err error) {
 	c.image, c.control, c.theirs, c.pidEvent, c.toCmd, c.toInit, c.apart = memoImage, memoControl, memoTheirs, memoPidEvent, memoToCmd, memoToInit, -1
 	c.detach = noKeeper
 	c.memo = k
-	if shape.nested {
-		c.joins, c.pidfds = true, map[string]int{m.Session.Name: memoSession}
-		k.session = SessionRef{PID: m.Session.PID, Start: m.Session.Start} // the name is Go's memory
+	if shape.joins {
+		c.joins, c.pidfds = true, map[string]int{m.Joined.Name: memoJoined}
+		k.joined = ProcessRef{PID: m.Joined.PID, Start: m.Joined.Start} // the name is Go's memory
+		if k.boot, err = bootID(); err != nil {
+			return nil, nil, err
+		}
 		if err := c.addHelpers(m.Plan); err != nil {
 			return nil, nil, err
 		}
+	}
+	if shape.apart {
+		a.fd, c.apart = memoArena, memoApart // of who runs it
+		defer func() { a.fd = -1 }()
 	}
 	c.sigmask = a.word()
 	c.args = (*cloneArgs)(a.alloc(int(unsafe.Sizeof(cloneArgs{}))))
@@ -145,17 +174,30 @@ func (m *Memo) lower() (pieces []piece, free func(), err error) {
 		return nil, nil, errNoMemo
 	}
 	k.sigmask = c.sigmask
-	c.lowerLauncher(k, m, shape)
-	if a.full {
+	if shape.port != (len(m.Ports) > 0) {
+		return nil, nil, errNoMemo
+	}
+	if err := c.lowerLauncher(k, m, shape); err != nil {
+		return nil, nil, err
+	}
+	if pieces = a.pieces(); a.full || a.used > memoArgsAt-memoAt || len(pieces) > memoPieces {
 		return nil, nil, unix.E2BIG
 	}
-	return a.pieces(), a.free, nil
+	for i, p := range pieces {
+		k.pieces[i].at, k.pieces[i].size = uint64(p.at), uint64(len(p.data))
+	}
+	return pieces, a.free, nil
 }
 
 // shape is what the launcher has to do for a plan.
 type shape struct {
 	maps   *MapIDs // by helpers; nil where init does it, or a mapper
-	nested bool    // a joiner starts init, and a mapper maps its ids
+	joins  bool    // a joiner starts init
+	port   bool    // and the linker makes a link
+	sent   int     // the entry that hands over the net namespace
+	await  int     // the entry that waits for the network
+	nested bool    // and a mapper maps its ids
+	apart  bool    // and it has left the launcher's memory: init is one in a container that runs
 	init   int     // the entry that starts it
 	mapped int     // the entry that maps its ids
 }
@@ -166,17 +208,25 @@ func keepable(pl Plan) (s shape, err error) {
 		return s, errNoMemo
 	}
 	for i, e := range pl.Entries {
-		ok := e.Actor == Init || e.Actor == Command || e.Actor == Joiner || e.Actor == Mapper
+		ok := e.Actor == Init || e.Actor == Command || e.Actor == Joiner || e.Actor == Mapper || e.Actor == Linker
 		switch step := e.Step.(type) {
 		case StartInit:
 			s.init = i
-			ok = step.Flags&unix.CLONE_NEWPID != 0 && (e.Actor == Parent || e.Actor == Joiner)
+			ok = (step.Flags&unix.CLONE_NEWPID != 0 || s.apart) && (e.Actor == Parent || e.Actor == Joiner)
 		case StartJoiner:
-			s.nested, ok = true, e.Actor == Parent
+			s.joins, ok = true, e.Actor == Parent
+		case OwnMemory:
+			s.apart = true
 		case MapIDs:
 			const order = 5 // up to so many the kernel shows in the order of the write
 			ok = step.Helpers[0] != "" && step.Helpers[1] != "" && s.maps == nil && max(len(step.UID), len(step.GID)) <= order
 			s.maps, s.mapped = &step, i
+		case MakePort:
+			s.port, ok = true, true
+		case SendNetNS:
+			s.sent = i
+		case AwaitNetwork:
+			s.await, ok = i, true
 		case MapNested:
 			ok, s.mapped = true, i
 		case CopyTree, OpenTerminal:
@@ -185,6 +235,10 @@ func keepable(pl Plan) (s shape, err error) {
 		if !ok {
 			return s, fmt.Errorf("step %d: %w", i+1, errNoMemo)
 		}
+	}
+	s.nested = s.joins && !s.apart
+	if s.port != (s.await > 0) {
+		return s, errNoMemo // a network that is made in another way
 	}
 	if s.nested != (s.mapped > 0 && s.maps == nil) {
 		return s, errNoMemo // a container of another's ids

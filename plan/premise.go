@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 	"unsafe"
 
@@ -163,6 +164,56 @@ func Limit(resource int, soft, hard uint64) Premise {
 	}
 }
 
+// sysSource stands for the calls of Source.
+const sysSource = ^uintptr(0)
+
+// Source asks with which of this machine's addresses it would reach another, an IPv4 address; nothing is sent to that.
+func Source(of [4]byte) Premise {
+	q := Premise{nr: sysSource, args: []any{string(of[:])}}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return q
+	}
+	defer unix.Close(fd)
+	if errno, _ := errors.AsType[unix.Errno](unix.Connect(fd, &unix.SockaddrInet4{Port: sourcePort, Addr: of})); errno != 0 {
+		q.result = -int64(errno)
+		return q
+	}
+	if sa, err := unix.Getsockname(fd); err == nil {
+		if in, is := sa.(*unix.SockaddrInet4); is {
+			q.wrote = []part{{0, 0xffffffff << 32, uint64(binary.LittleEndian.Uint32(in.Addr[:])) << 32}}
+		}
+	}
+	return q
+}
+
+// sourcePort is that of discard, RFC 863.
+const sourcePort = 9
+
+// Answered reports whether the kernel gave a result, and no error.
+func (q *Premise) Answered() bool { return q.result >= 0 && len(q.wrote) > 0 }
+
+// lowerSource asks with a socket, whose descriptor it notes.
+func (q *Premise) lowerSource(p *program, space, asked uint64) {
+	to := p.a.room(unix.SizeofSockaddrInet4)
+	binary.NativeEndian.PutUint16(to, unix.AF_INET)
+	binary.BigEndian.PutUint16(to[2:], sourcePort)
+	copy(to[4:], q.args[0].(string))
+	size := p.a.word()
+	*(*uint64)(p.a.at(size)) = unix.SizeofSockaddrInet4
+	fd := p.call(unix.SYS_SOCKET, lit(unix.AF_INET), lit(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC), lit(0)).keepIn(asked)
+	o := p.call(unix.SYS_CONNECT, fd, lit(address(&to[0])), lit(len(to)))
+	if !q.Answered() {
+		o.skips(1, unix.Errno(-q.result))
+		p.compare(lit(0), 0, 1, unlike)
+		p.close(fd)
+		return
+	}
+	p.call(unix.SYS_GETSOCKNAME, fd, lit(space), lit(size))
+	p.compare(at(space), q.wrote[0].mask, q.wrote[0].bits, unlike)
+	p.close(fd)
+}
+
 // ChangedAt is the latest change of a file that SameContent found, in seconds since 1970; 0 where there is none to know.
 func (q *Premise) ChangedAt() int64 {
 	for _, p := range q.wrote {
@@ -184,7 +235,11 @@ func (q *Premise) Is(other *Premise) bool {
 }
 
 // lower appends the question, and ends the program with another answer.
-func (q *Premise) lower(p *program, space uint64) {
+func (q *Premise) lower(p *program, space, asked uint64) {
+	if q.nr == sysSource {
+		q.lowerSource(p, space, asked)
+		return
+	}
 	args := make([]arg, len(q.args))
 	for i, a := range q.args {
 		switch a := a.(type) {

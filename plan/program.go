@@ -68,6 +68,7 @@ type shared struct {
 	pty     uint64 // fd, of the command: slave of its terminal
 	command uint64 // pid of the command, as init sees it
 	init    uint64 // pid of init, as its keeper sees it
+	starter uint64 // pid of init, as it sees itself, in a container that has a process 1
 	netns   uint64 // fd of the container's net namespace, once the launcher has it
 	userns  uint64 // fd of its user namespace, for a helper
 	pidfd   uint64 // fd of its init, for a helper
@@ -149,6 +150,11 @@ func (p *program) compare(value arg, mask, want uint64, errno unix.Errno) *op {
 	o := p.call(0, value, lit(mask), lit(want), lit(uint64(errno)))
 	o.kind = kindCompare
 	return o
+}
+
+// equal fails with errno unless two values are the same.
+func (p *program) equal(a, b arg, errno unix.Errno) {
+	p.call(0, a, lit(^uint64(0)), b, lit(uint64(errno))).kind = kindCompare
 }
 
 // jump goes on behind the next n operations.

@@ -12,9 +12,11 @@ var recalled struct {
 	vars [2]uintptr // addresses of the values of known, 0 where there is none
 	argv uintptr    // address of the first word's pointer
 
-	dir  [512]byte // of the memos
-	slot int       // the memo's number
-	miss bool      // there was none, or its premises do not hold
+	program uint64    // by which name: programRun or programExec
+	dir     [512]byte // of the memos
+	slot    int       // the memo's number, of a start
+	port    int       // the place on a bridge that a container has got
+	miss    bool      // there was none, or its premises do not hold
 
 	pid, pidfd, theirs, image int    // of a container that goes on; pid is 0 for none
 	mask                      uint64 // signal mask of the caller, meanwhile all are blocked
@@ -25,6 +27,15 @@ type fileID [5]uint64
 
 // self is the launcher's own file.
 var self fileID
+
+// The launcher's names that start something.
+const (
+	programRun = 1 + iota
+	programExec
+)
+
+// longestName is how long the name of a container may be at most, and some.
+const longestName = 128
 
 // slots is how many memos a user has at most.
 const slots = 32
@@ -48,6 +59,12 @@ var (
 	proc       = [...]byte{'/', 'p', 'r', 'o', 'c', '/'}
 	stat       = [...]byte{'/', 's', 't', 'a', 't', 0}
 	below      = [...]byte{'/', 'r', 'l', '-', 'r', 'u', 'n', '/', 's', 't', 'a', 'r', 't', 's', 0}
+	containers = [...]byte{'/', 'r', 'l', '-', 'r', 'u', 'n', '/', 'c', '/'}
+	ofExec     = [...]byte{'/', 'm', 'e', 'm', 'o', 0} // ExecMemo
+	runName    = [...]byte{'r', 'l', '-', 'r', 'u', 'n'}
+	execName   = [...]byte{'r', 'l', '-', 'e', 'x', 'e', 'c'}
+	bootFile   = [...]byte{'/', 'p', 'r', 'o', 'c', '/', 's', 'y', 's', '/', 'k', 'e', 'r', 'n', 'e', 'l', '/', 'r', 'a', 'n', 'd', 'o', 'm', '/', 'b', 'o', 'o', 't', '_', 'i', 'd', 0}
+	planName   = [...]byte{'r', 'l', '-', 'p', 'l', 'a', 'n', 0}
 	executable = [...]byte{'/', 'p', 'r', 'o', 'c', '/', 's', 'e', 'l', 'f', '/', 'e', 'x', 'e', 0}
 
 	answer [sizeofStatx / 8]uint64 // of statx(2) and fstat(2)
@@ -61,7 +78,7 @@ var (
 func recall(sp uintptr) {
 	r := &recalled
 	argc := int(word(sp))
-	if argc < 3 { // with a ROOTFS and a command
+	if argc < 3 || !calledBy(word(sp+8)) { // with a ROOTFS or NAME, and a command
 		return
 	}
 	r.argc, r.argv = argc-1, sp+16
@@ -84,7 +101,7 @@ func recall(sp uintptr) {
 	to := addr(&r.dir)
 	if runtimeDir != 0 && char(runtimeDir) == '/' {
 		n := length(runtimeDir)
-		if n > uintptr(len(r.dir)-len(below)) {
+		if n > uintptr(len(r.dir)-len(below)-longestName) {
 			return
 		}
 		to = put(to, runtimeDir, n)
@@ -92,16 +109,15 @@ func recall(sp uintptr) {
 		to = put(to, addr(&runUser), uintptr(len(runUser)))
 		to = decimal(to, uint64(uid))
 	}
-	put(to, addr(&below), uintptr(len(below)))
-
 	// Which words are options and which one is ROOTFS is not known yet: those up to the first that is no option choose the slot.
 	hash := uint64(14695981039346656037) // FNV-1a
-	w := r.args
+	w, first := r.args, uintptr(0)
 	for i := range r.argc {
 		if word(r.argv+8*uintptr(i)) != w {
 			return
 		}
 		option := char(w) == '-'
+		first = w
 		for ; char(w) != 0; w++ {
 			hash = (hash ^ uint64(char(w))) * 1099511628211
 		}
@@ -111,11 +127,25 @@ func recall(sp uintptr) {
 			break
 		}
 	}
-	r.slot, r.miss = int((hash^hash>>32)%slots), true
-	to = put(addr(&name), addr(&r.dir), length(addr(&r.dir)))
-	*(*byte)(unsafe.Add(nil, to)) = '/'
-	to = decimal(to+1, uint64(r.slot))
-	*(*byte)(unsafe.Add(nil, to)) = 0
+	if r.program == programRun {
+		put(to, addr(&below), uintptr(len(below)))
+		r.slot = int((hash ^ hash>>32) % slots)
+		to = put(addr(&name), addr(&r.dir), length(addr(&r.dir)))
+		*(*byte)(unsafe.Add(nil, to)) = '/'
+		to = decimal(to+1, uint64(r.slot))
+		*(*byte)(unsafe.Add(nil, to)) = 0
+	} else {
+		// a container's lies with its state, and goes with it
+		to = put(to, addr(&containers), uintptr(len(containers)))
+		n := length(first)
+		if n > longestName || !isName(first) {
+			return
+		}
+		put(to, first, n+1)
+		to = put(addr(&name), addr(&r.dir), length(addr(&r.dir)))
+		put(to, addr(&ofExec), uintptr(len(ofExec)))
+	}
+	r.miss = true
 
 	if kernel(sysStatx, ^uintptr(99), addr(&executable), 0, 0x7ff, addr(&answer)) != 0 {
 		r.miss = false
@@ -126,11 +156,19 @@ func recall(sp uintptr) {
 	if m == nil {
 		return
 	}
-	if !m.calledSo() || !m.place() || !m.sessionLives() {
-		kernel(sysMunmap, memoAt, arenaSize, 0, 0, 0)
-		return
+	if m.calledSo() && m.joinedLives() {
+		switch {
+		case !m.share():
+			closeFD(m.joinedFD())
+		case m.place():
+			m.choosePort()
+			m.run()
+			return // without the memory
+		default:
+			m.closeJoined()
+		}
 	}
-	m.run()
+	kernel(sysMunmap, memoAt, arenaSize, 0, 0, 0)
 }
 
 // load maps the memo.
@@ -167,7 +205,7 @@ func load(uid int) *memo {
 func (k *memo) calledSo() bool {
 	r := &recalled
 	count := int(k.wordsCount)
-	return r.argc > count && word(r.argv+8*uintptr(count)) == r.args+uintptr(k.wordsLen) &&
+	return r.program == k.program && r.argc > count && word(r.argv+8*uintptr(count)) == r.args+uintptr(k.wordsLen) &&
 		same(r.args, uintptr(k.words), uintptr(k.wordsLen)) &&
 		k.sameVar(0) && k.sameVar(1)
 }
@@ -200,36 +238,6 @@ func isProxy(v uintptr) bool {
 	return true
 }
 
-// place puts down the command.
-//
-//go:nosplit
-func (k *memo) place() bool {
-	first := recalled.argv + 8*uintptr(k.wordsCount)
-	command := word(first)
-	n := length(command)
-	slash := false
-	for i := range n {
-		slash = slash || char(command+i) == '/'
-	}
-	if !slash && (n == 0 || n > memoName || char(command) == '.') {
-		return false
-	}
-	*(*uintptr)(unsafe.Add(nil, uintptr(k.argv))) = first
-	for i := range uintptr(memoPaths) {
-		place := (*[3]uint64)(unsafe.Add(nil, addr(&k.command)+24*i))
-		if place[0] == 0 {
-			break
-		}
-		path := command
-		if !slash {
-			path = uintptr(place[1])
-			put(uintptr(place[2]), command, n+1)
-		}
-		*(*uintptr)(unsafe.Add(nil, uintptr(place[0]))) = path
-	}
-	return true
-}
-
 // run runs the launcher's program, and ends the process with the container. It returns where Go is needed: to start the
 // container by itself, or to go on with the one that runs.
 //
@@ -250,17 +258,20 @@ func (k *memo) run() {
 		interpret(uintptr(k.goOn), uintptr(k.machine))
 	}
 	switch {
-	case mine.errno == memoDone && mine.step == phaseEnded:
+	case mine.errno == memoDone && mine.step == phaseRuns && k.ends():
 		code := k.status >> 8 & 0xff
 		if signal := k.status & 0x7f; signal != 0 {
 			code = 128 + signal
 		}
 		kernel(sysExitGroup, uintptr(code), 0, 0, 0, 0)
 	case mine.step == phasePremises:
+		closeFD(k.asked)
 		r.miss = true
 	case mine.step == phaseFDs:
-		for i := range uintptr(2) {
+		for i := range uintptr(4) {
 			closeFD(*(*int64)(unsafe.Add(nil, addr(&k.opened)+8*i)))
+		}
+		for i := range uintptr(2) {
 			closeFD(int64(*(*int32)(unsafe.Add(nil, addr(&k.pairs)+8*i))))
 			closeFD(int64(*(*int32)(unsafe.Add(nil, addr(&k.pairs)+8*i+4))))
 		}
@@ -276,6 +287,9 @@ func (k *memo) run() {
 		for fd := int64(memoImage); fd < memoFDs; fd++ {
 			closeFD(fd)
 		}
+		if k.apart.address != 0 {
+			closeFD(memoApart)
+		}
 		if k.nested == 0 {
 			closeFD(int64(int32(k.pidfd))) // if it has another number
 		}
@@ -286,66 +300,11 @@ func (k *memo) run() {
 		r.mask = uint64(word(uintptr(k.sigmask)))
 		return
 	}
-	if k.session.PID != 0 {
-		kernel(sysClose, memoSession, 0, 0, 0, 0)
-	}
+	k.closeJoined()
 	if mine.step != phasePremises {
 		kernel(sysSigprocmask, 2, uintptr(k.sigmask), 0, 8, 0) // SIG_SETMASK
 	}
 	kernel(sysMunmap, memoAt, arenaSize, 0, 0, 0)
-}
-
-// sessionLives opens the session's pidfd, at the number that the plan has for it, and then compares when its process has
-// started: it was that process which was looked at.
-//
-//go:nosplit
-func (k *memo) sessionLives() bool {
-	if k.session.PID == 0 {
-		return true
-	}
-	fd := kernel(sysPidfdOpen, uintptr(k.session.PID), 0, 0, 0, 0)
-	if fd < 0 {
-		return false
-	}
-	high := kernel(sysFcntl, uintptr(fd), fDupFDCloexec, memoSession, 0, 0)
-	kernel(sysClose, uintptr(fd), 0, 0, 0, 0)
-	if high != memoSession || !k.sessionStarted() {
-		closeFD(int64(high))
-		return false
-	}
-	return true
-}
-
-// sessionStarted looks for the 20th field behind the name, which may contain anything.
-//
-//go:nosplit
-func (k *memo) sessionStarted() bool {
-	to := put(addr(&name), addr(&proc), uintptr(len(proc)))
-	to = decimal(to, uint64(k.session.PID))
-	put(to, addr(&stat), uintptr(len(stat)))
-	fd := kernel(sysOpenat, ^uintptr(99), addr(&name), 0o2000000, 0, 0)
-	if fd < 0 {
-		return false
-	}
-	n := kernel(sysRead, uintptr(fd), addr(&name), uintptr(len(name)), 0, 0)
-	kernel(sysClose, uintptr(fd), 0, 0, 0, 0)
-	at := addr(&name)
-	for i := range n {
-		if char(addr(&name)+uintptr(i)) == ')' {
-			at = addr(&name) + uintptr(i)
-		}
-	}
-	field, end := 0, addr(&name)+uintptr(max(n, 0))
-	for ; at < end && field < 20; at++ {
-		if char(at) == ' ' {
-			field++
-		}
-	}
-	start := uint64(0)
-	for ; at < end && char(at) >= '0' && char(at) <= '9'; at++ {
-		start = 10*start + uint64(char(at)-'0')
-	}
-	return start == k.session.Start
 }
 
 // closeFD closes what was opened: where the caller has closed a standard descriptor, it has that number.

@@ -13,8 +13,14 @@ const (
 	sysRead, sysClose, sysFstat, sysMmap, sysMunmap = 0, 3, 5, 9, 11
 	sysSigprocmask, sysKill, sysWait4               = 14, 62, 61
 	sysFcntl, sysPidfdOpen, fDupFDCloexec           = 72, 434, 1030
+	sysFtruncate, sysPwrite, sysMemfdCreate         = 77, 18, 319
+	sysGetpid, sysPpoll, sysSigaction               = 39, 271, 13
+	sysSignalfd4, sysPidfdSendSignal                = 289, 424
 	sysGeteuid, sysExitGroup, sysOpenat, sysStatx   = 107, 231, 257, 332
 )
+
+// eintr is EINTR.
+const eintr = 4
 
 //go:nosplit
 func word(at uintptr) uintptr { return *(*uintptr)(unsafe.Add(nil, at)) }

@@ -193,6 +193,11 @@ func (s DieWithParent) lower(p *program) {
 		signal = pid1.SweepSignal
 	}
 	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_PDEATHSIG), lit(signal))
+	if s.Again && p.apart >= 0 && p.command == nil && !p.joining { // the command
+		// No pid namespace ends it if init, which is not process 1 here, was killed before.
+		parent := p.keep(p.call(unix.SYS_GETPPID))
+		p.equal(parent, at(p.memory.starter), unix.ESRCH)
+	}
 	if !s.Later {
 		p.alive()
 		return
@@ -224,6 +229,9 @@ func (Subreaper) lower(p *program) {
 }
 
 func (StartCommand) lower(p *program) {
+	if p.apart >= 0 {
+		p.call(unix.SYS_GETPID).keepIn(p.memory.starter)
+	}
 	p.spawn(p.command).keepIn(p.memory.command)
 	p.call(unix.SYS_CLOSE, lit(p.toInit))
 }

@@ -77,6 +77,11 @@ func execute(args []string) int {
 	case err != nil:
 		return fail(err)
 	}
+	if child, image, signals, err := plan.Recalled(); err != nil {
+		return fail(err)
+	} else if child != nil {
+		return waited(f, child, image, signals)
+	}
 	c := command{program: "rl-exec", verb: "execute in"}
 	s := containers()
 	t, err := target(s, name, &f.spec)
@@ -113,6 +118,7 @@ func execute(args []string) int {
 	if f.spec.Detach {
 		return 0
 	}
+	rememberExec(f, &host, s, t)
 	running.StandIn(signals, -1, nil, nil)
 	code, err := running.Supervise(signals)
 	if err != nil {
@@ -141,6 +147,9 @@ func parseExec(args []string) (f *flags, name string, err error) {
 		return nil, "", &launch.Hinted{Err: err, Hint: execUsage}
 	}
 	name, f.spec.Command = fs.Arg(0), fs.Args()[1:]
+	if len(w.envFiles) == 0 {
+		f.before = len(args) - len(f.spec.Command)
+	}
 	f.spec.Terminal = w.tty
 	if !fs.Changed("tty") {
 		f.spec.Terminal = w.stdin && !w.detach && isTerminal(0) && isTerminal(1)
@@ -232,6 +241,8 @@ func joinable(e *container.Entry) (*launch.Target, *container.Process, *containe
 		Maps:     userns.Maps{UID: config.UidMap, GID: config.GidMap},
 		Bounding: caps.Set(config.Capabilities.Bounding), Ambient: caps.Set(config.Capabilities.Ambient),
 	}
+	t.Start = e.State.Init.Start
+	t.Files, t.Dirs = e.Sources()
 	if t.Join, t.User, err = foreign(p); err != nil {
 		return fail(err)
 	}

@@ -4,7 +4,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/caps/seccomp"
-	"github.com/rl-run/rl-run/internal/sigpipe"
+	"github.com/rl-run/rl-run/container"
+	"github.com/rl-run/rl-run/internal/sys"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/plan"
 )
@@ -29,19 +30,15 @@ func remember(f *flags, host *launch.Host, filter *seccomp.Profile) {
 }
 
 // adopted goes on with a container that was started by memo and has turned out to run for longer: from here on it is listed.
-func adopted(f *flags, child *plan.Child, image int) int {
-	signals, err := sigpipe.Open()
-	if err == nil {
-		err = plan.Unblock()
-	}
-	if err != nil {
-		return fail(err)
-	}
+func adopted(f *flags, child *plan.Child, image, signals int) int {
 	note := note(f.spec.Quiet)
 	filter, err := launch.LoadFilter(&f.spec)
 	var host launch.Host
 	if err == nil {
 		host, err = launch.Probe(&f.spec)
+	}
+	if err == nil {
+		err = findSession(f, &host)
 	}
 	c, compiled := launch.Adopt(&f.spec, &host, filter, child, image, note)
 	if err == nil {
@@ -57,6 +54,34 @@ func adopted(f *flags, child *plan.Child, image int) int {
 	}
 	note("the container is not listed: " + err.Error())
 	code, err := c.Supervise(signals)
+	if err != nil {
+		return fail(err)
+	}
+	return code
+}
+
+// rememberExec is remember for a further command in a container.
+func rememberExec(f *flags, host *launch.Host, s *container.Store, t *launch.Target) {
+	dir := t.Dirs[0]
+	if plan.MemoWanted() != dir || f.before == 0 || f.verbose || f.timing {
+		return
+	}
+	fd, err := sys.OpenAt(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	_ = launch.RememberExec(&f.spec, host, t, fd, f.before, unlisted, func(any *launch.Spec) (*launch.Target, error) {
+		return target(s, t.Name, any)
+	})
+	container.Late(fd, dir)
+}
+
+// waited goes on with a command that was executed by memo and has turned out to run for longer.
+func waited(f *flags, child *plan.Child, image, signals int) int {
+	running := launch.AdoptExec(&f.spec, child, image)
+	running.StandIn(signals, -1, nil, nil)
+	code, err := running.Supervise(signals)
 	if err != nil {
 		return fail(err)
 	}

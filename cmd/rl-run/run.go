@@ -23,8 +23,10 @@ func run(args []string) int {
 	case f.version:
 		return say("rl-run " + version + "\n")
 	}
-	if child, image := plan.Recalled(); child != nil {
-		return adopted(f, child, image)
+	if child, image, signals, err := plan.Recalled(); err != nil {
+		return fail(err)
+	} else if child != nil {
+		return adopted(f, child, image, signals)
 	}
 	filter, err := launch.LoadFilter(&f.spec)
 	if err != nil {

@@ -45,7 +45,9 @@ recall:
 	XORL	R14, R14
 	MOVQ	·recall(SB), DX
 	MOVQ	(DX), CX
+	SUBQ	$64, SP // where a callee may keep its arguments (Go's ABIInternal, spill space)
 	CALL	CX
+	ADDQ	$64, SP
 	MOVQ	SP, BX
 
 pin:

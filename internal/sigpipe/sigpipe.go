@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// excluded are the signals that are this process's own business: of its
+// Excluded are the signals that are this process's own business: of its
 // children, of its runtime, of its writes and of its terminal, its own faults,
 // those that cannot be caught, and those of a C library.
-const excluded = 1<<(unix.SIGCHLD-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGPIPE-1) | 1<<(unix.SIGTTIN-1) |
+const Excluded = 1<<(unix.SIGCHLD-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGPIPE-1) | 1<<(unix.SIGTTIN-1) |
 	1<<(unix.SIGTTOU-1) | 1<<(unix.SIGKILL-1) | 1<<(unix.SIGSTOP-1) | 1<<(unix.SIGSEGV-1) | 1<<(unix.SIGBUS-1) |
 	1<<(unix.SIGFPE-1) | 1<<(unix.SIGILL-1) | 1<<(unix.SIGTRAP-1) | 1<<(unix.SIGSYS-1) | 1<<(unix.SIGPROF-1) |
 	1<<(32-1) | 1<<(33-1)
@@ -61,7 +61,7 @@ func Open() (fd int, err error) {
 		restorer: restorerAddress(), mask: ^uint64(0),
 	}
 	for s := uintptr(1); s <= 64; s++ {
-		if excluded>>(s-1)&1 != 0 {
+		if Excluded>>(s-1)&1 != 0 {
 			continue
 		}
 		var old sigaction

@@ -49,7 +49,7 @@ func (n Network) Next(p Port) Port {
 func (n Network) Register(d Dir, p Port, names ...string) error {
 	dir := d.path("names", n.Name)
 	path := dir + "/" + strconv.Itoa(p.Number)
-	text := []byte(strings.Join(names, "\n") + "\n")
+	text := NamesText(names...)
 	err := writeFile(path, text)
 	if errors.Is(err, os.ErrNotExist) {
 		if err = os.MkdirAll(dir, 0o700); err == nil {
@@ -58,6 +58,9 @@ func (n Network) Register(d Dir, p Port, names ...string) error {
 	}
 	return err
 }
+
+// NamesText is what Register writes, at once, into the file NamesDir/NUMBER.
+func NamesText(names ...string) []byte { return []byte(strings.Join(names, "\n") + "\n") }
 
 // Names reads who lives at which port of a network: the names that were
 // registered, by the port's number. A port without a name has an empty list.

@@ -66,7 +66,7 @@ func Outward() netip.Addr {
 func outward() (routes []netip.Prefix, from netip.Addr) {
 	routes, byDefault := parseRoutes(readSmall(routesPath))
 	if byDefault {
-		from = source(&unix.SockaddrInet4{Port: 9, Addr: beyond4})
+		from = source(&unix.SockaddrInet4{Port: 9, Addr: Beyond4})
 	}
 	return routes, from
 }
@@ -105,7 +105,7 @@ func find(path, name string) string {
 // Addresses that no more special route leads to than the default one: the first of class E, and one that is not assigned
 // of the part of IPv6 that is.
 var (
-	beyond4 = [4]byte{240, 0, 0, 1}
+	Beyond4 = [4]byte{240, 0, 0, 1}
 	beyond6 = [16]byte{0x20, 0x00, 15: 1}
 )
 

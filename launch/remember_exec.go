@@ -1,0 +1,100 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/pid1"
+	"github.com/rl-run/rl-run/plan"
+)
+
+// RememberExec is Remember for a further command in a container: the memo lies with that one's state, in dir, and goes with it.
+// again finds the container anew, for a Spec whose command may be any; the Target's pidfd is closed.
+func RememberExec(s *Spec, h *Host, t *Target, dir, words int, apart time.Duration, again func(*Spec) (*Target, error)) error {
+	if s.User.User != "" || s.Terminal || s.Detach || len(s.Env) > 0 {
+		return errors.New("this command is not like the last one")
+	}
+	premises := premisesOfExec(h, t)
+	if changed(premises) {
+		return errors.New("a file has just changed")
+	}
+	any := *s
+	any.Command, any.Ulimits = []string{plan.AnyCommand}, nil
+	now, err := again(&any)
+	if err != nil {
+		return err
+	}
+	_ = unix.Close(now.PIDFD)
+	host, err := ProbeExec()
+	if err != nil {
+		return err
+	}
+	start, err := CompileExec(&any, &host, now)
+	if err != nil {
+		return err
+	}
+	if !slices.EqualFunc(premises, premisesOfExec(&host, now), func(a, b plan.Premise) bool { return a.Is(&b) }) {
+		return errors.New("something has changed")
+	}
+	m := plan.Memo{
+		Joined: plan.ProcessRef{Name: now.Name, PID: now.PID, Start: now.Start},
+		Plan:   start.Plan, Init: pid1.Image(), Premises: premises, Apart: apart, Words: words,
+	}
+	return m.Keep(dir)
+}
+
+// premisesOfExec are all that is looked at before a command is executed in a container.
+func premisesOfExec(h *Host, t *Target) (list []plan.Premise) {
+	add := func(p plan.Premise) { list = append(list, p) }
+	callers(add, h)
+	for _, dir := range t.Dirs {
+		add(plan.SameFile(dir, unix.AT_SYMLINK_NOFOLLOW))
+	}
+	for _, file := range t.Files {
+		add(plan.SameContent(file, unix.AT_SYMLINK_NOFOLLOW))
+	}
+	for _, kind := range [...]string{"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"} {
+		add(plan.SameFile("/proc/self/ns/"+kind, 0))
+		add(plan.SameFile(fmt.Sprintf("/proc/%d/ns/%s", t.PID, kind), 0))
+	}
+	add(plan.Release())
+	return list
+}
+
+// callers adds what counts of the calling process.
+func callers(add func(plan.Premise), h *Host) {
+	add(plan.Answers(unix.SYS_GETEGID))
+	add(plan.Groups())
+	add(plan.Capabilities())
+	add(plan.Limit(unix.RLIMIT_NOFILE, h.Files[0], h.Files[1]))
+	var memory unix.Rlimit
+	_ = unix.Getrlimit(unix.RLIMIT_AS, &memory) // of which Go, should it be needed, takes much
+	add(plan.Limit(unix.RLIMIT_AS, memory.Cur, memory.Max))
+	for _, q := range [][2]int{{unix.PR_GET_NO_NEW_PRIVS, 0}, {unix.PR_CAPBSET_READ, unix.CAP_SETUID}, {unix.PR_CAPBSET_READ, unix.CAP_SETGID}} {
+		add(plan.Answers(unix.SYS_PRCTL, q[0], q[1], 0, 0, 0))
+	}
+	for fd := range 2 {
+		add(plan.Terminal(fd))
+	}
+}
+
+// changed reports whether a file of the premises was changed so lately that a further change could not be seen: within the same
+// tick of the clock.
+func changed(premises []plan.Premise) bool {
+	const settled = 1 // s
+	for i := range premises {
+		if premises[i].ChangedAt() >= time.Now().Unix()-settled {
+			return true
+		}
+	}
+	return false
+}
+
+// AdoptExec takes over a command that was executed by a memo before this process began to run Go.
+func AdoptExec(s *Spec, child *plan.Child, image int) *Container {
+	return &Container{Start: &Start{}, Child: child, connection: noConnection(), spec: s, image: image}
+}
