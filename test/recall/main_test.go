@@ -67,8 +67,13 @@ func (h host) prime(args ...string) {
 // traced runs rl-run, by the command line before if there is one, and reports whether it did without Go's runtime.
 func (h host) traced(before []string, args ...string) (r trial.Result, byMemo bool) {
 	h.t.Helper()
+	return h.tracedAs(before, "rl-run", args...)
+}
+
+func (h host) tracedAs(before []string, program string, args ...string) (r trial.Result, byMemo bool) {
+	h.t.Helper()
 	trace := filepath.Join(h.t.TempDir(), "trace")
-	strace := []string{trial.NeedTool(h.t, "strace"), "-qq", "-o", trace, "-e", "trace=execve,rt_sigaction,clone3", "-e", "signal=none", trial.Bin(h.t, "rl-run")}
+	strace := []string{trial.NeedTool(h.t, "strace"), "-qq", "-o", trace, "-e", "trace=execve,rt_sigaction,clone3", "-e", "signal=none", trial.Bin(h.t, program)}
 	words := slices.Concat(before, strace, args)
 	r = trial.Command{Path: words[0], Args: words[1:], Env: h.env()}.Run(h.t)
 	text, err := os.ReadFile(trace)
@@ -76,7 +81,7 @@ func (h host) traced(before []string, args ...string) (r trial.Result, byMemo bo
 		h.t.Fatalf("%v: %+v", err, r)
 	}
 	if !strings.HasPrefix(string(text), "execve(") {
-		h.t.Fatalf("rl-run was not executed: %s", text)
+		h.t.Fatalf("%s was not executed: %s", program, text)
 	}
 	start, _, _ := strings.Cut(string(text), "clone3(") // a container that goes on needs Go later
 	return r, !strings.Contains(start, "rt_sigaction(SIGHUP, NULL")

@@ -211,19 +211,29 @@ func TestGoesOn(t *testing.T) {
 }
 
 // A signal that comes before there is anybody to forward it waits for that, and is not lost.
+// Signals that come before Go begins, if it does, are passed on as later ones are.
 func TestEarlySignal(t *testing.T) {
 	h, tree := newHost(t), trial.Tree(t, "busybox")
 	h.prime("--net=none", tree, "true")
-	const script = `trap "echo usr; exit 3" USR1; echo ready; while :; do sleep 1000 & wait $!; done`
-	for range trial.Mass(20) {
+	const script = `trap "echo got; exit 3" USR1 TERM INT HUP QUIT; echo ready; while :; do sleep 1000 & wait $!; done`
+	for i := range trial.Mass(20) {
+		s := []unix.Signal{unix.SIGUSR1, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT}[i%5]
 		c := trial.Command{Args: []string{"--net=none", tree, "sh", "-c", script}, Env: h.env()}.Start(t)
 		c.Stdout("ready\n")
 		c.Signal(unix.SIGSTOP)
-		c.Signal(unix.SIGUSR1)
+		c.Signal(s)
 		c.Signal(unix.SIGCONT)
-		if r := c.Wait(); r.Code != 3 || r.Stdout != "ready\nusr\n" {
-			t.Fatalf("%d %q %q", r.Code, r.Stdout, r.Stderr)
+		if r := c.Wait(); r.Code != 3 || r.Stdout != "ready\ngot\n" {
+			t.Fatalf("%s: %d %q %q", s, r.Code, r.Stdout, r.Stderr)
 		}
+	}
+	// one that the caller ignores
+	r := trial.Command{
+		Path: "/bin/bash", Env: h.env(),
+		Args: []string{"-c", `trap "" HUP; ` + trial.Bin(t, "rl-run") + ` --net=none ` + tree + ` sh -c "echo ready; sleep 0.03; exit 4" & kill -HUP $!; wait $!`},
+	}.Run(t)
+	if r.Code != 4 {
+		t.Errorf("ignored: %+v", r)
 	}
 }
 
