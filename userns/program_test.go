@@ -31,7 +31,7 @@ func TestRunAll(t *testing.T) {
 		{name: "signal", script: "kill -9 $$", output: stderr, err: "ended by signal 9 (killed)"},
 		{name: "signal and message", script: "echo why >&2; kill -15 $$", output: stderr, said: "why\n", err: "ended by signal 15 (terminated): why"},
 		{name: "closed output", script: "exec 2>&-; sleep 0.05; exit 4", output: stderr, err: "exit status 4"},
-		{name: "clean", script: "cat /proc/$$/environ; ls /proc/$$/fd | tr '\\n' ' '; readlink /proc/$$/fd/0", output: stdout, said: "0 1 2 /dev/null\n"},
+		{name: "clean", script: "cat /proc/$$/environ; ls /proc/$$/fd; readlink /proc/$$/fd/0", output: stdout, said: "0\n1\n2\n/dev/null\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.name == "clean" {
