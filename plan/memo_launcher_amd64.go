@@ -13,6 +13,11 @@ import (
 	"github.com/rl-run/rl-run/internal/static"
 )
 
+// inherited are the signals that stay ignored where the caller ignores them, bit N-1 for signal N: Go's runtime does not handle
+// them, or not then (runtime/sigtab_linux_generic.go).
+const inherited = 1<<(unix.SIGHUP-1) | 1<<(unix.SIGINT-1) | 1<<(unix.SIGKILL-1) | 1<<(unix.SIGSTOP-1) | 1<<(unix.SIGCONT-1) |
+	1<<(unix.SIGTSTP-1) | 1<<(unix.SIGTTIN-1) | 1<<(unix.SIGTTOU-1) | 1<<(32-1) | 1<<(33-1) | 1<<(34-1)
+
 // lowerLauncher makes the launcher's own program.
 func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) error {
 	const most = 4096
@@ -31,6 +36,15 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) error {
 	all := (*uint64)(c.arena.alloc(8))
 	*all = ^uint64(0)
 	p.call(unix.SYS_RT_SIGPROCMASK, lit(unix.SIG_SETMASK), lit(address(all)), lit(c.sigmask), lit(8))
+	// Go's runtime would have its handlers, which an exec resets, also where the caller ignores a signal; and it would let through
+	// what the caller blocks: who does that is left to it.
+	p.compare(at(c.sigmask), ^uint64(0), 0, unlike)
+	byDefault := (*[4]uint64)(c.arena.alloc(32)) // struct sigaction of the kernel
+	for s := 1; s <= 64; s++ {
+		if inherited>>(s-1)&1 == 0 {
+			p.call(unix.SYS_RT_SIGACTION, lit(s), lit(address(byDefault)), lit(0), lit(8))
+		}
+	}
 	p.call(unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(1), lit(0), lit(0), lit(0))
 	p.memFD("rl-init", m.Init, &k.opened[0])
 	p.compare(at(address(&k.opened[0])), ^uint64(0), memoImage, unlike)
@@ -65,9 +79,16 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) error {
 		p.close(lit(memoApart))
 	}
 	record := (*[2]int32)(c.arena.alloc(8))
-	executed := func() { // the end of the socket: both have
-		p.call(unix.SYS_READ, lit(memoTheirs), lit(address(record)), lit(8)).again().orSkips(0, unix.ECONNRESET)
-		p.ops[len(p.ops)-1].wants(0)
+	k.record = address(record)
+	executed := func() { // the end of the socket: both have. Records without an errno may come before.
+		const all = ^uint64(0)
+		o := p.call(unix.SYS_READ, lit(memoTheirs), lit(address(record)), lit(8)).again()
+		n := p.keep(o)
+		o.orSkips(4, unix.ECONNRESET)
+		p.compare(n, all, 8, unix.EAGAIN).skips(2, unix.EAGAIN)
+		p.compare(at(address(record)), all&^0xffffffff, 0, unlike)
+		p.compare(lit(0), 0, 1, unix.EAGAIN).skips(-4, unix.EAGAIN)
+		p.compare(n, all, 0, unlike)
 	}
 	switch {
 	case shape.apart:

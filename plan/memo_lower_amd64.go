@@ -95,6 +95,9 @@ type memo struct {
 		tail    [8]byte
 		tailLen uint64
 	}
+	record uint64     // address of the last record of a child
+	began  uint64     // not 0 once the command may have been executed
+	execs  uint64     // the entry that does that
 	initFD int64      // pidfd of init
 	joined ProcessRef // whose namespaces a joiner enters; zero for none
 	boot   [40]byte   // in which that one runs
@@ -274,7 +277,8 @@ func (k *memo) exec(p *program, s Exec) (argv arg, paths []arg) {
 	if len(s.Argv) != 1 || s.Argv[0] != AnyCommand || len(s.Paths) > memoPaths {
 		return lit(0), nil
 	}
-	k.argv = p.a.word()
+	k.argv, k.execs = p.a.word(), uint64(p.step)
+	p.call(unix.SYS_GETPID).keepIn(address(&k.began))
 	for i, path := range s.Paths {
 		place := &k.command[i]
 		dir := strings.TrimSuffix(path, AnyCommand)

@@ -58,6 +58,7 @@ var (
 	runUser    = [...]byte{'/', 'r', 'u', 'n', '/', 'u', 's', 'e', 'r', '/'}
 	proc       = [...]byte{'/', 'p', 'r', 'o', 'c', '/'}
 	stat       = [...]byte{'/', 's', 't', 'a', 't', 0}
+	hasBegun   = [...]byte{'r', 'l', '-', 'r', 'u', 'n', ':', ' ', 'e', 'r', 'r', 'o', 'r', ':', ' ', 's', 't', 'a', 'r', 't', ' ', 't', 'h', 'e', ' ', 'c', 'o', 'm', 'm', 'a', 'n', 'd', ':', ' ', 'i', 'n', 'i', 't', ' ', 'e', 'n', 'd', 'e', 'd', ' ', 'm', 'e', 'a', 'n', 'w', 'h', 'i', 'l', 'e', '\n'}
 	below      = [...]byte{'/', 'r', 'l', '-', 'r', 'u', 'n', '/', 's', 't', 'a', 'r', 't', 's', 0}
 	containers = [...]byte{'/', 'r', 'l', '-', 'r', 'u', 'n', '/', 'c', '/'}
 	ofExec     = [...]byte{'/', 'm', 'e', 'm', 'o', 0} // ExecMemo
@@ -96,6 +97,11 @@ func recall(sp uintptr) {
 			return
 		}
 	}
+	for envp += 8; word(envp) != 0; envp += 16 { // the auxiliary vector (getauxval(3))
+		if word(envp) == atSecure && word(envp+8) != 0 {
+			return
+		}
+	}
 	runtimeDir := r.vars[1]
 	uid := kernel(sysGeteuid, 0, 0, 0, 0, 0)
 	to := addr(&r.dir)
@@ -109,6 +115,7 @@ func recall(sp uintptr) {
 		to = put(to, addr(&runUser), uintptr(len(runUser)))
 		to = decimal(to, uint64(uid))
 	}
+	top := to - addr(&r.dir)
 	// Which words are options and which one is ROOTFS is not known yet: those up to the first that is no option choose the slot.
 	hash := uint64(14695981039346656037) // FNV-1a
 	w, first := r.args, uintptr(0)
@@ -145,6 +152,9 @@ func recall(sp uintptr) {
 		to = put(addr(&name), addr(&r.dir), length(addr(&r.dir)))
 		put(to, addr(&ofExec), uintptr(len(ofExec)))
 	}
+	if !ownDirs(top, uid) {
+		return
+	}
 	r.miss = true
 
 	if kernel(sysStatx, ^uintptr(99), addr(&executable), 0, 0x7ff, addr(&answer)) != 0 {
@@ -169,6 +179,38 @@ func recall(sp uintptr) {
 		}
 	}
 	kernel(sysMunmap, memoAt, arenaSize, 0, 0, 0)
+}
+
+// atSecure is AT_SECURE: the process has privileges that its caller has not.
+const atSecure = 23
+
+// ownDirs reports whether the directories of the memo's name, from the runtime directory's parent on, whose path has so many bytes,
+// are the user's alone, as package runtimedir wants them. One that is not there is none that others could have filled.
+//
+//go:nosplit
+func ownDirs(top uintptr, uid int) bool {
+	const (
+		noFollow, missing = 0x100, -2
+		kind, directory   = 0o170000, 0o040000
+	)
+	flags := uintptr(0)
+	for at := addr(&name) + top; char(at) != 0; at++ {
+		if char(at) != '/' {
+			continue
+		}
+		*(*byte)(unsafe.Add(nil, at)) = 0
+		n := kernel(sysStatx, ^uintptr(99), addr(&name), flags, 0x7ff, addr(&answer))
+		*(*byte)(unsafe.Add(nil, at)) = '/'
+		if n == missing {
+			return true
+		}
+		mode := answer[3] >> 32 & 0xffff
+		if n != 0 || answer[2]>>32 != uint64(uid) || mode&kind != directory || mode&0o022 != 0 {
+			return false
+		}
+		flags = noFollow // of what is below
+	}
+	return true
 }
 
 // load maps the memo.
@@ -284,6 +326,11 @@ func (k *memo) run() {
 			k.pid = *(*int64)(unsafe.Add(nil, uintptr(k.nested)))
 		}
 		end(k.pid)
+		if k.began != 0 && uint64(uint32(word(uintptr(k.record)))) != k.execs {
+			// Once more it may not run.
+			kernel(sysWrite, 2, addr(&hasBegun), uintptr(len(hasBegun)), 0, 0)
+			kernel(sysExitGroup, 125, 0, 0, 0, 0)
+		}
 		for fd := int64(memoImage); fd < memoFDs; fd++ {
 			closeFD(fd)
 		}
