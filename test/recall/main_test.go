@@ -83,7 +83,11 @@ func (h host) tracedAs(before []string, program string, args ...string) (r trial
 	if !strings.HasPrefix(string(text), "execve(") {
 		h.t.Fatalf("%s was not executed: %s", program, text)
 	}
-	start, _, _ := strings.Cut(string(text), "clone3(") // a container that goes on needs Go later
+	start, rest, _ := strings.Cut(string(text), "clone3(") // a container that goes on needs Go later
+	const goBegins, again = "rt_sigaction(SIGHUP, NULL", "CLONE_NEWUSER"
+	if _, later, _ := strings.Cut(rest, goBegins); strings.Contains(later, again) || program == "rl-exec" && strings.Contains(later, "clone3(") {
+		h.t.Errorf("%s %q: started twice", program, args)
+	}
 	return r, !strings.Contains(start, "rt_sigaction(SIGHUP, NULL")
 }
 

@@ -21,12 +21,13 @@ func TestSessionNetwork(t *testing.T) {
 	t.Cleanup(func() { h.rl("rl-net", "rm", "db").OK(t) })
 	for _, options := range [][]string{{"--cap-add=NET_RAW"}, {"--net=db", "-h", "known", "--cap-add=NET_RAW"}} {
 		call := func(command ...string) []string { return slices.Concat(options, []string{tree}, command) }
-		must(t, os.Remove(h.memos()[0]))
-		want := h.run(call("sh", "-c", describe+"; ip route; cat /proc/net/route | wc -l")...).OK(t)
 		for _, memo := range h.memos() { // of the options before, which may have the same slot
 			must(t, os.Remove(memo))
 		}
-		h.prime(call("true")...)
+		want := h.run(call("sh", "-c", describe+"; ip route; cat /proc/net/route | wc -l")...).OK(t)
+		if len(h.memos()) == 0 {
+			h.prime(call("true")...)
+		}
 		// its numbers differ
 		apart := func(s string) (lines []string) {
 			for line := range strings.Lines(varying.ReplaceAllString(s, "X")) {

@@ -279,3 +279,44 @@ func TestMany(t *testing.T) {
 		t.Errorf("%d memos", n)
 	}
 }
+
+// What a process inherits of signals is the same by memo as without.
+func TestInheritedSignals(t *testing.T) {
+	h, tree := newHost(t), trial.Tree(t, "busybox")
+	const show = `until grep -q "^rl-init" /proc/1/cmdline; do :; done; grep -E "^Sig(Ign|Blk)" /proc/self/status /proc/1/status; exit 7`
+	for _, how := range []string{"--ignore-signal=QUIT,TERM,PIPE,USR1,ALRM,SYS,TRAP,RTMAX", "--ignore-signal=HUP,INT", "--ignore-signal=CHLD", "--block-signal=QUIT,TERM,CHLD,USR1"} {
+		run := func() trial.Result {
+			return trial.Command{Path: trial.NeedTool(t, "env"), Args: []string{how, trial.Bin(t, "rl-run"), "--net=none", tree, "sh", "-c", show}, Env: h.env()}.Run(t)
+		}
+		for _, memo := range h.memos() {
+			must(t, os.Remove(memo))
+		}
+		want := run()
+		if len(h.memos()) == 0 {
+			h.prime("--net=none", tree, "true")
+		}
+		if got := run(); got != want || got.Code != 7 {
+			t.Errorf("%s: by memo %+v, else %+v", how, got, want)
+		}
+	}
+}
+
+// A memo counts only in directories that are the caller's alone.
+func TestOthersDirectories(t *testing.T) {
+	h, tree := newHost(t), trial.Tree(t, "busybox")
+	h.prime("--net=none", tree, "true")
+	for _, dir := range []string{h.dir, h.dir + "/rl-run", h.dir + "/rl-run/starts"} {
+		must(t, os.Chmod(dir, 0o777))
+		h.compiles("--net=none", tree, "true").OK(t)
+		must(t, os.Chmod(dir, 0o700))
+		for _, memo := range h.memos() {
+			must(t, os.Remove(memo))
+		}
+		h.prime("--net=none", tree, "true")
+		h.recalls("--net=none", tree, "true").OK(t)
+	}
+	must(t, os.Rename(h.dir+"/rl-run/starts", h.dir+"/moved"))
+	must(t, os.Symlink(h.dir+"/moved", h.dir+"/rl-run/starts"))
+	h.compiles("--net=none", tree, "true").OK(t)
+	must(t, os.Remove(h.dir+"/rl-run/starts"))
+}
