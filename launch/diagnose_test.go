@@ -106,6 +106,14 @@ func TestDiagnose(t *testing.T) {
 		{"closed tun", func(m *Machine) { m.Usermode.Tun = usermode.TunForbidden }, "network", Degraded, "permission denied", "chmod 0666 /dev/net/tun"},
 		{"old pasta alone", func(m *Machine) { m.Usermode.PastaIsNew, m.Usermode.Slirp4netns = false, "" }, "network", Degraded, "before August 2024", "newer passt"},
 		{
+			"old slirp4netns alone", func(m *Machine) { m.Usermode.Pasta, m.Usermode.SlirpIsOld = "", true }, "network", Degraded,
+			"slirp4netns is of before 0.4.0", "sudo apt-get install passt, or a newer slirp4netns",
+		},
+		{
+			"old drivers", func(m *Machine) { m.Usermode.PastaIsNew, m.Usermode.SlirpIsOld = false, true }, "network", Degraded,
+			"before August 2024, uploads may stall, and slirp4netns is of before 0.4.0", "install a newer one of either",
+		},
+		{
 			"no delegation", func(m *Machine) {
 				m.Limits["memory"] = &cgroup.Refusal{Limit: "--memory 64m", Cause: "the memory controller …", Hint: "Delegate=memory"}
 			},

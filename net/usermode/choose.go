@@ -87,18 +87,25 @@ func describe(e *Error) string {
 	return "no network: " + e.Cause + "; " + e.Hint
 }
 
+const (
+	oldSlirp   = "slirp4netns is of before 0.4.0 (July 2019)"
+	newerSlirp = "install a newer slirp4netns, or a newer passt"
+)
+
 func choose(h Host, r Request) (Kind, []string, *Error) {
 	if cause, hint := h.Tun.lack(); cause != "" {
 		return None, nil, &Error{r.Kind, cause, hint}
 	}
 	pasta := h.Pasta != "" && !slices.Contains(r.Without, Pasta)
-	slirp := h.Slirp4netns != "" && !slices.Contains(r.Without, Slirp4netns)
+	slirp := h.Slirp4netns != "" && !h.SlirpIsOld && !slices.Contains(r.Without, Slirp4netns)
 	online := h.Outward4.IsValid() || h.Outward6.IsValid()
 	switch {
 	case r.Kind == Pasta && h.Pasta == "":
 		return None, nil, &Error{r.Kind, "pasta is not installed", "sudo apt-get install passt"}
 	case r.Kind == Slirp4netns && h.Slirp4netns == "":
 		return None, nil, &Error{r.Kind, "slirp4netns is not installed", "sudo apt-get install slirp4netns"}
+	case r.Kind == Slirp4netns && h.SlirpIsOld:
+		return None, nil, &Error{r.Kind, oldSlirp, newerSlirp}
 	case r.Kind == Pasta && !online && !h.PastaIsNew:
 		return None, nil, &Error{r.Kind, "the host has no default route, without which this pasta does not start", "use --net=none or --net=slirp4netns"}
 	case r.Kind != Auto && pasta && r.Kind == Pasta, r.Kind != Auto && slirp && r.Kind == Slirp4netns:
@@ -113,12 +120,18 @@ func choose(h Host, r Request) (Kind, []string, *Error) {
 	case pasta && h.PastaIsNew:
 		// Since November 2024 it starts without a route.
 		return Pasta, nil, nil
+	case pasta && online && h.SlirpIsOld:
+		return Pasta, []string{"pasta is of before August 2024, uploads may stall, and " + oldSlirp + "; install a newer one of either"}, nil
 	case pasta && online:
 		return Pasta, []string{"pasta is of before August 2024, uploads may stall; install slirp4netns or a newer passt"}, nil
+	case pasta && h.SlirpIsOld:
+		return None, nil, &Error{r.Kind, "the host has no default route, without which this pasta does not start, and " + oldSlirp, newerSlirp}
 	case pasta:
 		return None, nil, &Error{r.Kind, "the host has no default route, without which this pasta does not start", "install slirp4netns"}
 	case len(r.Without) != 0:
 		return None, nil, &Error{r.Kind, fmt.Sprintf("%v ended before it was ready", r.Without[len(r.Without)-1]), ""}
+	case h.SlirpIsOld:
+		return None, nil, &Error{r.Kind, oldSlirp + ", and pasta is not installed", "sudo apt-get install passt, or a newer slirp4netns"}
 	}
 	return None, nil, &Error{r.Kind, "neither pasta nor slirp4netns is installed", "sudo apt-get install passt slirp4netns"}
 }

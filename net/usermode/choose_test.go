@@ -33,6 +33,16 @@ func TestChoose(t *testing.T) {
 		{"no pasta", func(h *Host, _ *Request) { h.Pasta = "" }, Slirp4netns, ""},
 		{"old pasta alone", func(h *Host, _ *Request) { h.PastaIsNew, h.Slirp4netns = false, "" }, Pasta, "uploads may stall"},
 		{"nothing", func(h *Host, _ *Request) { h.Pasta, h.Slirp4netns = "", "" }, None, "neither pasta nor slirp4netns is installed"},
+		{"old slirp4netns", func(h *Host, _ *Request) { h.SlirpIsOld = true }, Pasta, ""},
+		{"old both", func(h *Host, _ *Request) { h.PastaIsNew, h.SlirpIsOld = false, true }, Pasta, "and slirp4netns is of before 0.4.0"},
+		{"old slirp4netns alone", func(h *Host, _ *Request) { h.Pasta, h.SlirpIsOld = "", true }, None, "no network: slirp4netns is of before 0.4.0 (July 2019), and pasta is not installed; sudo "},
+		{"offline, old slirp4netns", func(h *Host, _ *Request) {
+			h.Outward4, h.Outward6, h.SlirpIsOld = netip.Addr{}, netip.Addr{}, true
+		}, Pasta, ""},
+		{"offline, old both", func(h *Host, _ *Request) {
+			h.Outward4, h.Outward6, h.PastaIsNew, h.SlirpIsOld = netip.Addr{}, netip.Addr{}, false, true
+		}, None, "no default route, without which this pasta does not start, and slirp4netns is of before 0.4.0"},
+		{"old slirp4netns asked", func(h *Host, r *Request) { r.Kind, h.SlirpIsOld = Slirp4netns, true }, None, "start network slirp4netns: slirp4netns is of before 0.4.0"},
 		{"offline", func(h *Host, _ *Request) { h.Outward4, h.Outward6 = netip.Addr{}, netip.Addr{} }, Slirp4netns, ""},
 		{"offline, new pasta alone", func(h *Host, _ *Request) {
 			h.Outward4, h.Outward6, h.Slirp4netns = netip.Addr{}, netip.Addr{}, ""

@@ -9,17 +9,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newerOption came with pasta 2024_08_21. Releases of before 2024 stall on uploads; since this one the host's loopback
-// can be closed without the loss of another address.
-const newerOption = "map-host-loopback"
+// pastaIsNew tells a pasta of 2024_08_21 or later, by an option that came with it. Releases of before 2024 stall on uploads; since
+// this one the host's loopback can be closed without the loss of another address. The other option each pasta has.
+func pastaIsNew(path string) bool { return knows(path, "map-host-loopback", "config-net") }
 
-// oldOption is in each pasta that can be used at all.
-const oldOption = "config-net"
+// slirpIsOld tells a slirp4netns of before 0.4.0 (July 2019), with which came --netns-type, --enable-sandbox and
+// --enable-seccomp (slirp4netns(1)): without them it neither joins a namespace by path nor confines itself. The other
+// option has been there since its first release.
+func slirpIsOld(path string) bool { return !knows(path, "enable-seccomp", "ready-fd") }
 
-// pastaIsNew looks for the option's name in the program itself, which takes some 50 µs where to ask it takes 2 ms. What
-// does not hold even the older name is not pasta but something that starts it, and is asked.
-func pastaIsNew(path string) bool {
-	isNew, isOld := holds(path, newerOption, oldOption)
+// knows looks for an option's name in the program itself, which takes some 50 µs where to ask it takes 2 ms. What does not hold
+// even the older name is not the program but something that starts it, and is asked.
+func knows(path, option, older string) bool {
+	isNew, isOld := holds(path, option, older)
 	if isNew || isOld {
 		return isNew
 	}
@@ -27,7 +29,7 @@ func pastaIsNew(path string) bool {
 	defer cancel()
 	// It says so on the standard error, and exits with 1 for it in some releases.
 	help, _ := exec.CommandContext(ctx, path, "--help").CombinedOutput()
-	return bytes.Contains(help, []byte("--"+newerOption))
+	return bytes.Contains(help, []byte("--"+option))
 }
 
 // maxProgram is as much of a program as is looked at, in bytes.

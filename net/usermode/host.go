@@ -17,6 +17,8 @@ type Host struct {
 	Pasta, Slirp4netns string
 	// PastaIsNew says that pasta is of August 2024 or later.
 	PastaIsNew bool
+	// SlirpIsOld says that slirp4netns is of before 0.4.0, and lacks what it is started with.
+	SlirpIsOld bool
 	// Outward4 and Outward6 are the addresses from which the host reaches what lies behind its default route. Not valid
 	// without such a route.
 	Outward4, Outward6 netip.Addr
@@ -45,11 +47,15 @@ const (
 )
 
 // Probe looks at this machine, in some 0.2 ms. path is a list of directories as in the variable PATH, where the drivers
-// are sought. It starts no program and sends nothing. What cannot be read counts as not there.
+// are sought. It starts no program but a driver that is a script, to ask for its options, and sends nothing. What cannot be
+// read counts as not there.
 func Probe(path string) Host {
 	h := Host{Tun: probeTun(tunPath), Pasta: find(path, "pasta"), Slirp4netns: find(path, "slirp4netns")}
 	if h.Pasta != "" {
 		h.PastaIsNew = pastaIsNew(h.Pasta)
+	}
+	if h.Slirp4netns != "" {
+		h.SlirpIsOld = slirpIsOld(h.Slirp4netns)
 	}
 	h.Routes, h.Outward4 = outward()
 	h.Outward6 = source(&unix.SockaddrInet6{Port: 9, Addr: beyond6})

@@ -141,6 +141,20 @@ func TestPastaIsNew(t *testing.T) {
 	if pastaIsNew(dir + "/none") {
 		t.Error("what does not exist is new")
 	}
+	// The other driver's options are looked for in the same way.
+	for name, test := range map[string]struct {
+		text string
+		want bool
+	}{
+		"slirp":             {"\x7fELF ready-fd\x00enable-sandbox\x00enable-seccomp\x00", false},
+		"old slirp":         {"\x7fELF ready-fd\x00disable-host-loopback\x00", true},
+		"slirp starter":     {"#!/bin/sh\necho ' --enable-''seccomp' | tr -d \\'\n", false},
+		"old slirp starter": {"#!/bin/sh\necho hm\n", true},
+	} {
+		if got := slirpIsOld(program(name, test.text)); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
 }
 
 func TestReadSmall(t *testing.T) {

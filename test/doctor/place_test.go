@@ -26,6 +26,7 @@ const ground = `bin=$1 tree=$2; shift 2
 	done
 	chmod 4755 $helpers/*
 	{ echo u:x:1000:1000::/:/bin/sh; cat /etc/passwd; } | file /etc/passwd 644
+	old() { sed "s/$2/x${2#?}/g" $(readlink -f /usr/bin/$1) >$helpers/$1; chmod 755 $helpers/$1; } # old PROGRAM OPTION, which it lacks then
 	as_u() { env -i PATH=${path-$helpers:/usr/bin:/bin:/usr/sbin:/sbin} HOME=/ /usr/bin/setpriv ${more-} --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all -- "$@"; }
 	`
 
