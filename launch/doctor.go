@@ -121,9 +121,7 @@ func (m *Machine) lookNamespaces() {
 			m.Sysctls[name] = strings.TrimSpace(string(text))
 		}
 	}
-	if mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0); err == nil {
-		m.Filtered = mode == unix.SECCOMP_MODE_FILTER
-	}
+	m.Filtered = filtered()
 }
 
 // refusal is a machine as far as it explains why a user namespace could not be made.

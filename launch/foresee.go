@@ -11,9 +11,9 @@ import (
 	"github.com/rl-run/rl-run/rootfs"
 )
 
-// Foresee gives up the facts that a start would find false, as far as that shows without a start: for a plan that is only to
-// be read. What a filter refuses to a process in a user namespace alone, as sethostname(2), does not show.
-func Foresee(h *Host) error {
+// Foresee gives up the facts that a start would find false, for a plan that is only to be read: by reading, and, where a reason shows
+// to doubt them, by a process in namespaces of its own that ends at once.
+func Foresee(s *Spec, h *Host) error {
 	f := &h.Facts
 	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
@@ -39,6 +39,7 @@ func Foresee(h *Host) error {
 		return err
 	}
 	f.PlainTree = len(h.Submounts) == 0
+	rehearse(s, h)
 	return nil
 }
 

@@ -108,6 +108,9 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 		if !changed {
 			return nil, err
 		}
+		if h.Facts.TmpfsUpper && !left.TmpfsUpper && stacked(h.Rootfs.Path) {
+			left.TmpfsUpper, left.Overlay = true, false // it is the lower layer that will not do
+		}
 		if h.Facts.OwnRoot && !left.OwnRoot {
 			_, h.Leavable = chroot()
 		}

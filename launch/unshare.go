@@ -20,10 +20,15 @@ func CompileUnshare(ids userns.Result, caller userns.Caller, paths, argv, env []
 	if workdir != "" {
 		c.inInit(plan.Chdir{Path: workdir}, "")
 	}
+	c.execOfHost(paths, argv, env)
+	return c.Plan
+}
+
+// execOfHost has init become a program of the host.
+func (c *compiler) execOfHost(paths, argv, env []string) {
 	c.inInit(plan.CloseOnExec{}, "")
 	c.inInit(plan.ResetSignals{}, "")
 	c.inInit(plan.Exec{Paths: paths, Argv: argv, Env: env}, "")
-	return c.Plan
 }
 
 // RunInMap runs a program of the host in a user namespace with id maps, and
@@ -31,7 +36,11 @@ func CompileUnshare(ids userns.Result, caller userns.Caller, paths, argv, env []
 // sigpipe.Open or -1, but for what a terminal sends: that reaches the program,
 // which is in the caller's process group, by itself.
 func RunInMap(ids userns.Result, caller userns.Caller, paths, argv, env []string, signals int) (unix.WaitStatus, error) {
-	c := &Container{connection: noConnection(), Start: &Start{Plan: CompileUnshare(ids, caller, paths, argv, env, "")}}
+	return runToEnd(CompileUnshare(ids, caller, paths, argv, env, ""), signals)
+}
+
+func runToEnd(pl plan.Plan, signals int) (unix.WaitStatus, error) {
+	c := &Container{connection: noConnection(), Start: &Start{Plan: pl}}
 	if err := c.runAnyClone(); err != nil {
 		c.tearDown()
 		return 0, err

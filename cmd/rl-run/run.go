@@ -47,7 +47,7 @@ func run(args []string) int {
 	}
 	note := note(f.spec.Quiet)
 	if f.explain != "" {
-		if err := launch.Foresee(&host); err != nil {
+		if err := launch.Foresee(&f.spec, &host); err != nil {
 			return fail(err)
 		}
 		start, err := launch.Compile(&f.spec, &host, filter)
