@@ -3,6 +3,7 @@ package hostile
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -102,14 +103,20 @@ func TestInheritableCapabilities(t *testing.T) {
 			t.Fatalf("control: %s is %q", name, got)
 		}
 	}
-	const text = `set -e; "$1" -d --net=none --quiet --name inheritable "$3" sleep 1000 >&2
-		"$2" inheritable cat /proc/self/status; "$4" -f inheritable >&2`
-	for what, got := range map[string]string{
-		"rl-run":             run(trial.Bin(t, "rl-run"), "--quiet", "--net=none", tree, "cat", "/proc/self/status"),
-		"rl-run, unconfined": run(append(append([]string{trial.Bin(t, "rl-run"), "--quiet", "--net=none"}, unconfined...), tree, "cat", "/proc/self/status")...),
-		"init":               run(trial.Bin(t, "rl-run"), "--quiet", "--net=none", tree, "sh", "-c", "until grep -q rl-init /proc/1/comm; do :; done; cat /proc/1/status"),
-		"rl-exec":            run("sh", "-c", text, "sh", trial.Bin(t, "rl-run"), trial.Bin(t, "rl-exec"), tree, trial.Bin(t, "rl-rm")),
-	} {
+	const (
+		joined = `set -e; run=$1 exec=$2 rm=$3; shift 3; "$run" -d --net=none --quiet --name inheritable "$@" sleep 1000 >&2
+			"$exec" inheritable cat /proc/self/status; "$rm" -f inheritable >&2`
+		init = "until grep -q rl-init /proc/1/comm; do :; done; cat /proc/1/status"
+	)
+	got := map[string]string{}
+	for what, options := range map[string][]string{"": nil, ", unconfined": unconfined} {
+		lead := slices.Concat([]string{trial.Bin(t, "rl-run"), "--quiet", "--net=none"}, options, []string{tree})
+		got["rl-run"+what] = run(append(lead, "cat", "/proc/self/status")...)
+		got["init"+what] = run(append(lead, "sh", "-c", init)...)
+		programs := []string{"sh", "-c", joined, "sh", trial.Bin(t, "rl-run"), trial.Bin(t, "rl-exec"), trial.Bin(t, "rl-rm")}
+		got["rl-exec"+what] = run(slices.Concat(programs, options, []string{tree})...)
+	}
+	for what, got := range got {
 		for _, name := range []string{"CapInh", "CapAmb"} {
 			if set := status(name, got); set != none {
 				t.Errorf("%s: %s is %q", what, name, set)

@@ -54,7 +54,9 @@ func TestLinks(t *testing.T) {
 		}
 	}
 
-	for name, place := range map[string]string{"/mnt": "/mnt/bound", "/etc/hosts": "/other", "/dev": "/dev/pts", "/proc": "/proc/x"} {
+	for name, place := range map[string]string{
+		"/mnt": "/mnt/bound", "/etc/hosts": "/other", "/dev": "/dev/made", "/dev/pts": "/dev/pts/made", "/dev/ptmx": "/dev/ptmx/made", "/proc": "/proc/x", "/sys": "/sys/x",
+	} {
 		o := newCanary(t)
 		check(t, os.RemoveAll(tree+"/etc/hosts"))
 		target := o.dir

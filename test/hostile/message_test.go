@@ -120,8 +120,12 @@ func TestOneLayerForTwo(t *testing.T) {
 		trial.Command{Path: lead[0], Args: append(lead[1:], "rm", "-rf", dir)}.Run(t).OK(t)
 	})
 	trial.Run(t, "-d", "--quiet", "--net=none", "--name", "first", "--keep", dir, tree, "sh", "-c", "echo first >/root/file; sleep 1000").OK(t)
-	for range 5 {
-		r := trial.Run(t, script([]string{"--keep", dir}, tree, "echo second >/root/file")...)
+	for n := range 6 {
+		options := []string{"--keep", dir}
+		if n%2 == 1 {
+			options = append(options, unconfined...)
+		}
+		r := trial.Run(t, script(options, tree, "echo second >/root/file")...)
 		if !refused(r) || !strings.Contains(r.Stderr, "in use") {
 			t.Errorf("%+v", r)
 		}

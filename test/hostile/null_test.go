@@ -65,23 +65,25 @@ func TestNullIsReplaced(t *testing.T) {
 	evil := t.TempDir() + "/evil"
 	write(t, evil, "evil")
 	const look = "echo $(stat -c %t:%T /proc/timer_list /proc/keys /dev/null) $(cat /proc/timer_list /proc/keys /dev/null)"
-	run := script([]string{"--net=none"}, tree, look)
-	c := outside(t, "null", rooted(t), append([]string{fmt.Sprint(trial.Mass(100)), evil, trial.Bin(t, "rl-run")}, run...)...)
-	c.Timeout = 5 * time.Minute
-	whole, failed := 0, 0
-	for line := range strings.Lines(c.Run(t).OK(t) + "\n") {
-		switch line = strings.TrimSpace(line); {
-		case line == "1:3 1:3 1:3":
-			whole++
-		case strings.HasPrefix(line, "rl-run: error: ") && strings.Contains(line, "/dev/null"):
-			failed++
-		default:
-			t.Errorf("a container has %q", line)
+	for _, options := range [][]string{{"--net=none"}, append([]string{"--net=none"}, unconfined...)} {
+		run := script(options, tree, look)
+		c := outside(t, "null", rooted(t), append([]string{fmt.Sprint(trial.Mass(100)), evil, trial.Bin(t, "rl-run")}, run...)...)
+		c.Timeout = 5 * time.Minute
+		whole, failed := 0, 0
+		for line := range strings.Lines(c.Run(t).OK(t) + "\n") {
+			switch line = strings.TrimSpace(line); {
+			case line == "1:3 1:3 1:3":
+				whole++
+			case strings.HasPrefix(line, "rl-run: error: ") && strings.Contains(line, "/dev/null"):
+				failed++
+			default:
+				t.Errorf("%q: a container has %q", options, line)
+			}
 		}
-	}
-	t.Logf("%d containers had their masks, %d did not start", whole, failed)
-	if whole == 0 || failed == 0 {
-		t.Errorf("%d started, %d did not: that is no race", whole, failed)
+		t.Logf("%q: %d containers had their masks, %d did not start", options, whole, failed)
+		if whole == 0 || failed == 0 {
+			t.Errorf("%q: %d started, %d did not: that is no race", options, whole, failed)
+		}
 	}
 
 	control := []string{"50", evil, "sh", "-c", "mount --bind /dev/null /proc/timer_list; cat /proc/timer_list; umount /proc/timer_list"}

@@ -101,39 +101,48 @@ func TestOverwritingTheLauncher(t *testing.T) {
 	check(t, os.Symlink("rl-run", dir+"/rl-exec"))
 	enter, enterText := own("nsenter", nsenter)
 
-	c := inside(t, "overwrite", tree, []string{"--name", "overwrite", "--net=none", "--cap-add=ALL", "--security-opt", "seccomp=unconfined", "--security-opt", "unmask=ALL"})
-	c.Path, c.Timeout = run, 4*time.Minute
-	attacker := c.Start(t)
-	attacker.Stdout("ready\n")
-	var pid int
-	soon(t, "it is listed", func() bool {
-		e, err := container.Open(runtimedir.New(os.Getenv("XDG_RUNTIME_DIR"), os.Getuid())).Find("overwrite")
-		if err != nil {
-			return false
-		}
-		defer e.Close()
-		pid = e.State.Init.PID
-		return pid != 0
-	})
+	// attacked joins a container with these options again and again, and returns the attacker in it, who goes on.
 	ran := 0
-	for n := range trial.Mass(100) {
-		words := [][]string{{"/bin/true"}, {"/bin/evil"}, {"sh", "-c", "exec /proc/self/exe true"}, {"/proc/self/exe", "true"}}[n%4]
-		r := trial.Command{Path: dir + "/rl-exec", Args: append([]string{"overwrite"}, words...)}.Run(t)
-		if r.Code == 0 {
-			ran++
+	attacked := func(options ...string) (attacker *trial.Running, pid int) {
+		t.Helper()
+		c := inside(t, "overwrite", tree, append([]string{"--name", "overwrite", "--net=none"}, options...))
+		c.Path, c.Timeout = run, 4*time.Minute
+		attacker = c.Start(t)
+		attacker.Stdout("ready\n")
+		soon(t, "it is listed", func() bool {
+			e, err := container.Open(runtimedir.New(os.Getenv("XDG_RUNTIME_DIR"), os.Getuid())).Find("overwrite")
+			if err != nil {
+				return false
+			}
+			defer e.Close()
+			pid = e.State.Init.PID
+			return pid != 0
+		})
+		before := ran
+		for n := range trial.Mass(100) {
+			words := [][]string{{"/bin/true"}, {"/bin/evil"}, {"sh", "-c", "exec /proc/self/exe true"}, {"/proc/self/exe", "true"}}[n%4]
+			r := trial.Command{Path: dir + "/rl-exec", Args: append([]string{"overwrite"}, words...)}.Run(t)
+			if r.Code == 0 {
+				ran++
+			}
+			if now := read(t, run); now != runText {
+				t.Fatalf("%q, %q: the launcher is overwritten: %d bytes, %q", options, words, len(now), now[:min(len(now), 40)])
+			}
 		}
-		if now := read(t, run); now != runText {
-			t.Fatalf("%q: the launcher is overwritten: %d bytes, %q", words, len(now), now[:min(len(now), 40)])
+		// The attack goes on for a moment in which nothing of rl-run runs but the attacker's own launcher.
+		time.Sleep(100 * time.Millisecond)
+		if read(t, run) != runText {
+			t.Errorf("%q: the launcher is overwritten", options)
 		}
+		if ran-before < trial.Mass(100)/4 {
+			t.Errorf("%q: %d commands ran: that is no race", options, ran-before)
+		}
+		return attacker, pid
 	}
-	// The attack goes on for a moment in which nothing of rl-run runs but the attacker's own launcher.
-	time.Sleep(100 * time.Millisecond)
-	if read(t, run) != runText {
-		t.Error("the launcher is overwritten")
-	}
-	if ran < trial.Mass(100)/4 {
-		t.Errorf("%d commands ran: that is no race", ran)
-	}
+	attacker, _ := attacked()
+	attacker.Signal(unix.SIGTERM)
+	attacker.Wait().OK(t)
+	attacker, pid := attacked("--cap-add=ALL", "--security-opt", "seccomp=unconfined", "--security-opt", "unmask=ALL")
 
 	// nsenter stops itself when its child is stopped.
 	attacker.Signal(unix.SIGUSR1)

@@ -3,6 +3,7 @@ package hostile
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,9 +63,11 @@ func TestLeakedFiles(t *testing.T) {
 	}
 	tried("rl-run", trial.Command{Args: script(nil, tree, attack), Files: files}.Run(t))
 	tried("rl-run, unconfined", trial.Command{Args: script(unconfined, tree, attack), Files: files}.Run(t))
-	trial.Run(t, "-d", "--quiet", "--net=none", "--name", "open", tree, "sleep", "1000").OK(t)
-	tried("rl-exec", trial.Command{Path: trial.Bin(t, "rl-exec"), Args: []string{"open", "sh", "-c", attack}, Files: files}.Run(t))
-	trial.Command{Path: trial.Bin(t, "rl-rm"), Args: []string{"-f", "open"}}.Run(t).OK(t)
+	for what, options := range map[string][]string{"rl-exec": nil, "rl-exec, unconfined": unconfined} {
+		trial.Run(t, slices.Concat([]string{"-d", "--quiet", "--net=none", "--name", "open"}, options, []string{tree, "sleep", "1000"})...).OK(t)
+		tried(what, trial.Command{Path: trial.Bin(t, "rl-exec"), Args: []string{"open", "sh", "-c", attack}, Files: files}.Run(t))
+		trial.Command{Path: trial.Bin(t, "rl-rm"), Args: []string{"-f", "open"}}.Run(t).OK(t)
+	}
 
 	r := trial.Command{Path: bwrap, Args: []string{"--ro-bind", tree, "/", "--proc", "/proc", "--dev", "/dev", "sh", "-c", attack}, Files: files}.Run(t)
 	if !strings.Contains(r.Stdout, "wrote to 3") || !o.changed(t) {
@@ -92,6 +95,7 @@ func TestStateDirectory(t *testing.T) {
 			{"-v", source + ":/state:ro"},
 			{"--mount", "type=bind,source=" + source + ",destination=/state"},
 			{"--rw", "-v", source + ":/state"},
+			append([]string{"-v", source + ":/state"}, unconfined...),
 		} {
 			r := trial.Run(t, script(options, tree, "echo started")...)
 			if !refused(r) || !strings.Contains(r.Stderr, "state") {
@@ -126,7 +130,7 @@ func TestControlGroups(t *testing.T) {
 			[ ! -e $f ] || { echo 0 >$f; } && [ -e $f ] && echo wrote: $f
 		done; :; } 2>&1`
 	again := "mount -o remount,rw /sys/fs/cgroup 2>/dev/null; mount -o remount,rw,bind /sys/fs/cgroup 2>/dev/null; umount /sys/fs/cgroup 2>/dev/null; "
-	for _, options := range [][]string{nil, {"--cgroupns=host"}, {"--rw"}, {"--cap-add=SYS_ADMIN", "--security-opt", "seccomp=unconfined"}} {
+	for _, options := range [][]string{nil, {"--cgroupns=host"}, {"--rw"}, unconfined, {"--cap-add=SYS_ADMIN", "--security-opt", "seccomp=unconfined"}} {
 		text := strings.ReplaceAll(again+attack, "$0", "/sys/fs/cgroup")
 		out := trial.Run(t, script(options, tree, text)...).OK(t)
 		// Where nothing is mounted there, the directory is an empty mount point of sysfs, in which nothing can be made.
