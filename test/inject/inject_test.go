@@ -100,7 +100,7 @@ var (
 func (w way) args(t *testing.T) []string {
 	t.Helper()
 	if w.program != "" {
-		return append([]string{name}, w.command...)
+		return slices.Concat(w.options, []string{name}, w.command)
 	}
 	return slices.Concat([]string{"--net=none", "--name", name}, w.options, []string{trial.Tree(t, "busybox")}, w.command)
 }
@@ -266,12 +266,16 @@ func TestKilledExec(t *testing.T) {
 	leak.Watch(t)
 	host := way{options: []string{"--userns=single", "-d"}, command: []string{"sleep", "100000"}}
 	command(t, "rl-run", host.args(t)...).Run(t).OK(t)
-	w := way{program: "rl-exec", command: []string{"true"}, followed: true, least: 60}
+	ways := []way{
+		{program: "rl-exec", options: []string{"-e", "A=b"}, command: []string{"true"}, followed: true, least: 60}, // never by memo
+		{program: "rl-exec", command: []string{"true"}, followed: true, least: 15},                                 // by memo, which makes few calls
+	}
 	count := func() string {
 		r := command(t, "rl-exec", name, "sh", "-c", "set -- /proc/[0-9]*; echo $#").Run(t)
 		return strings.TrimSpace(r.Stdout) + r.Stderr
 	}
-	for _, how := range []string{"signal=KILL", "error=ENOMEM", "error=EINTR"} {
+	for i := range 3 * len(ways) {
+		w, how := ways[i/3], [...]string{"signal=KILL", "error=ENOMEM", "error=EINTR"}[i%3]
 		each(t, how, w, func(t *testing.T, d disturbance, r trial.Result, hits []string) {
 			if errno := failing[strings.TrimPrefix(how, "error=")]; errno != 0 {
 				if problem := judge(r, hits, errno); problem != "" {
