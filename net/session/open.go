@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // ErrNone is the error of Open when no session runs: none was started, its
@@ -55,6 +58,11 @@ func Open(d Dir) (*Session, error) {
 		return nil, os.NewSyscallError("pidfd_open", err)
 	}
 	if err := state.verify(pidfd); err != nil {
+		// One that is just ending may not be looked at any more.
+		denied := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)
+		if denied && ends(pidfd, time.Second) {
+			err = ErrNone
+		}
 		_ = unix.Close(pidfd)
 		return nil, err
 	}
@@ -102,11 +110,21 @@ func (s *State) verify(pidfd int) error {
 		return fmt.Errorf("session process %d: its user namespace is not a child of the caller's", s.Pid)
 	}
 	// A signal of 0 would reach one that has ended and was not waited for.
-	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	if n, err := unix.Poll(fds, 0); err != nil || n != 0 {
+	if ends(pidfd, 0) {
 		return ErrNone
 	}
 	return nil
+}
+
+// ends reports whether the process of a pidfd has ended, or does so within a time.
+func ends(pidfd int, within time.Duration) bool {
+	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	var n int
+	err := sys.Retry(func() (err error) {
+		n, err = unix.Poll(fds, int(within.Milliseconds()))
+		return err
+	})
+	return err != nil || n != 0
 }
 
 // NetNSPath is where the session's net namespace can be opened as long as the
