@@ -283,7 +283,7 @@ func TestMany(t *testing.T) {
 // What a process inherits of signals is the same by memo as without.
 func TestInheritedSignals(t *testing.T) {
 	h, tree := newHost(t), trial.Tree(t, "busybox")
-	const show = `until grep -q "^rl-init" /proc/1/cmdline; do :; done; grep -E "^Sig(Ign|Blk)" /proc/self/status /proc/1/status; exit 7`
+	const show = `until grep -q "^rl-init" /proc/1/cmdline; do :; done; grep -E "^Sig(Ign|Blk)" /proc/self/status; grep ^SigIgn /proc/1/status; exit 7`
 	for _, how := range []string{"--ignore-signal=QUIT,TERM,PIPE,USR1,ALRM,SYS,TRAP,RTMAX", "--ignore-signal=HUP,INT", "--ignore-signal=CHLD", "--block-signal=QUIT,TERM,CHLD,USR1"} {
 		run := func() trial.Result {
 			return trial.Command{Path: trial.NeedTool(t, "env"), Args: []string{how, trial.Bin(t, "rl-run"), "--net=none", tree, "sh", "-c", show}, Env: h.env()}.Run(t)
