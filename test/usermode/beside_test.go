@@ -26,6 +26,7 @@ func TestBesideTheStart(t *testing.T) {
 	sh(t, `mkdir `+dir+`/bin; mkfifo `+dir+`/go
 		cat >`+dir+`/bin/slirp4netns <<-'END'
 			#!/bin/sh
+			case $1 in --help) exec /usr/bin/slirp4netns --help ;; esac
 			: >`+dir+`/started
 			read -r _ <`+dir+`/go
 			exec /usr/bin/slirp4netns "$@"
