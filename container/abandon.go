@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/keeper"
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // Abandon kills whoever holds an entry that is to be removed although its container cannot be asked to end: the
@@ -48,7 +49,7 @@ func killProcess(fd int) error {
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return os.NewSyscallError("pidfd_send_signal", err)
 	}
-	_, err := poll(fd, int(2*time.Second/time.Millisecond))
+	_, err := sys.Readable(fd, int(2*time.Second/time.Millisecond))
 	return err
 }
 

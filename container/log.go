@@ -194,7 +194,7 @@ func (l *Log) await() {
 		time.Sleep(pause)
 		return
 	}
-	if ready, _ := poll(l.watch, int(pause/time.Millisecond)); ready {
+	if ready, _ := sys.Readable(l.watch, int(pause/time.Millisecond)); ready {
 		var events [4096]byte
 		_, _ = unix.Read(l.watch, events[:])
 	}

@@ -172,7 +172,7 @@ func (p *Process) Wait(most time.Duration) (ended bool, err error) {
 		if most >= 0 {
 			ms = int(max(0, (time.Until(end)+time.Millisecond-1)/time.Millisecond))
 		}
-		if ended, err = poll(p.PIDFD, min(ms, 1<<30)); ended || err != nil || ms == 0 {
+		if ended, err = sys.Readable(p.PIDFD, min(ms, 1<<30)); ended || err != nil || ms == 0 {
 			return ended, err
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // Ref names a process for good: its id alone is given to another one some day.
@@ -21,7 +23,7 @@ type Ref struct {
 
 // here is where the caller is: what the processes that it sees have in common.
 var here = sync.OnceValues(func() (Ref, error) {
-	boot, err := readFile(unix.AT_FDCWD, "/proc/sys/kernel/random/boot_id")
+	boot, err := sys.BootID()
 	if err != nil {
 		return Ref{}, err
 	}
@@ -29,7 +31,7 @@ var here = sync.OnceValues(func() (Ref, error) {
 	if err := unix.Stat("/proc/self/ns/pid", &ns); err != nil {
 		return Ref{}, &os.PathError{Op: "stat", Path: "/proc/self/ns/pid", Err: err}
 	}
-	return Ref{Boot: string(bytes.TrimSpace(boot)), PIDNS: ns.Ino}, nil
+	return Ref{Boot: boot, PIDNS: ns.Ino}, nil
 })
 
 // RefOf returns the reference of a process that runs, or is a zombie. The error is an *os.PathError of its directory
@@ -118,16 +120,6 @@ func (r Ref) look() (life, error) {
 
 // ended reports whether a process is a zombie or gone.
 func ended(pidfd int) bool {
-	ready, err := poll(pidfd, 0)
+	ready, err := sys.Readable(pidfd, 0)
 	return err != nil || ready
-}
-
-// poll waits until a pidfd's process has ended, for ms milliseconds at most, or for ever when that is negative.
-func poll(pidfd, ms int) (bool, error) {
-	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, ms)
-	if errors.Is(err, unix.EINTR) {
-		return false, nil
-	}
-	return n > 0, os.NewSyscallError("poll", err)
 }

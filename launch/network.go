@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/guard"
+	"github.com/rl-run/rl-run/internal/sys"
 	"github.com/rl-run/rl-run/net/port"
 	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/net/usermode"
@@ -256,12 +257,8 @@ func pollIn(fd int, d time.Duration) (bool, error) {
 		if left <= 0 {
 			return false, nil
 		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return false, os.NewSyscallError("poll", err)
-		}
-		if n > 0 {
-			return true, nil
+		if ready, err := sys.Readable(fd, int(left.Milliseconds())+1); err != nil || ready {
+			return ready, err
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/sigpipe"
+	"github.com/rl-run/rl-run/internal/sys"
 	"github.com/rl-run/rl-run/internal/terminal"
 )
 
@@ -56,8 +57,8 @@ func (c *Container) Supervise(signals int) (int, error) {
 // Within reports whether the container ends within a time. Signals that come
 // meanwhile wait.
 func (c *Container) Within(d time.Duration) bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.Child.PIDFD), Events: unix.POLLIN}}, int(d.Milliseconds()))
-	return err == nil && n > 0
+	ended, err := sys.Readable(c.Child.PIDFD, int(d.Milliseconds()))
+	return err == nil && ended
 }
 
 // relay copies between the user's terminal and the container's until both ends

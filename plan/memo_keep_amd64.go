@@ -99,17 +99,6 @@ func (m *Memo) Keep(dir int) error {
 	return os.NewSyscallError("linkat", unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), dir, slot, unix.AT_SYMLINK_FOLLOW))
 }
 
-// bootID reads which boot of the machine this is (proc_sys_kernel(5)).
-func bootID() (id [40]byte, err error) {
-	fd, err := unix.Open(unix.ByteSliceToString(bootFile[:]), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return id, os.NewSyscallError("open", err)
-	}
-	defer unix.Close(fd)
-	_, err = unix.Read(fd, id[:])
-	return id, os.NewSyscallError("read", err)
-}
-
 // write fills a file that is empty between the pieces.
 func write(fd int, pieces []piece) error {
 	if err := unix.Ftruncate(fd, arenaSize); err != nil {

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // A memo is a plan that was run, kept as the programs that it was lowered to, together with what else the launcher does and
@@ -156,9 +158,11 @@ func (m *Memo) lower() (pieces []piece, free func(), err error) {
 	if shape.joins {
 		c.joins, c.pidfds = true, map[string]int{m.Joined.Name: memoJoined}
 		k.joined = ProcessRef{PID: m.Joined.PID, Start: m.Joined.Start} // the name is Go's memory
-		if k.boot, err = bootID(); err != nil {
+		boot, err := sys.BootID()
+		if err != nil {
 			return nil, nil, err
 		}
+		copy(k.boot[:], boot)
 		if err := c.addHelpers(m.Plan); err != nil {
 			return nil, nil, err
 		}

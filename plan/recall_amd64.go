@@ -371,7 +371,7 @@ func end(pid int64) {
 		return
 	}
 	kernel(sysKill, uintptr(pid), 9, 0, 0, 0)
-	for kernel(sysWait4, uintptr(pid), 0, 0, 0, 0) == -4 { // EINTR
+	for kernel(sysWait4, uintptr(pid), 0, 0, 0, 0) == -eintr {
 	}
 }
 

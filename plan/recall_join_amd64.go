@@ -72,7 +72,7 @@ func (k *memo) share() bool {
 		return true
 	}
 	fd := kernel(sysMemfdCreate, addr(&planName), 1|8, 0, 0, 0) // MFD_CLOEXEC|MFD_NOEXEC_SEAL
-	if fd == -22 {                                              // EINVAL: before Linux 6.3
+	if fd == -einval {                                          // before Linux 6.3
 		fd = kernel(sysMemfdCreate, addr(&planName), 1, 0, 0, 0)
 	}
 	if fd < 0 {
@@ -176,7 +176,7 @@ func (k *memo) sameBoot() bool {
 	}
 	n := kernel(sysRead, uintptr(fd), addr(&answer), uintptr(len(k.boot)), 0, 0)
 	kernel(sysClose, uintptr(fd), 0, 0, 0, 0)
-	return n > 0 && same(addr(&answer), addr(&k.boot), uintptr(n))
+	return n > 1 && same(addr(&answer), addr(&k.boot), uintptr(n-1)) // but for the end of the line
 }
 
 // isName reports whether a word is no path.

@@ -20,8 +20,8 @@ const (
 	sysGeteuid, sysExitGroup, sysOpenat, sysStatx   = 107, 231, 257, 332
 )
 
-// eintr is EINTR.
-const eintr = 4
+// Errnos as the kernel has them.
+const eintr, einval = 4, 22
 
 //go:nosplit
 func word(at uintptr) uintptr { return *(*uintptr)(unsafe.Add(nil, at)) }

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/rl-run/rl-run/internal/sys"
 	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/net/session/firewall"
 	"github.com/rl-run/rl-run/userns"
@@ -111,7 +112,7 @@ func (s *host) describe() error {
 	if s.state.StartTime, err = session.StartTime(s.state.Pid); err != nil {
 		return err
 	}
-	if s.state.BootID, err = session.BootID(); err != nil {
+	if s.state.BootID, err = sys.BootID(); err != nil {
 		return err
 	}
 	// A process that reads its own map sees the ids of the namespace above: the

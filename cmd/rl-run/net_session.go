@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/runtimedir"
+	"github.com/rl-run/rl-run/internal/sys"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/userns"
@@ -94,13 +95,8 @@ func ended(pidfd int, limit time.Duration) error {
 		if left <= 0 {
 			return errors.New("it does not end")
 		}
-		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, int(left))
-		switch {
-		case err != nil && !errors.Is(err, unix.EINTR):
-			return os.NewSyscallError("poll", err)
-		case n == 1:
-			return nil
+		if ended, err := sys.Readable(pidfd, int(left)); err != nil || ended {
+			return err
 		}
 	}
 }

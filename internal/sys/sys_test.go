@@ -3,6 +3,7 @@ package sys
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -36,5 +37,36 @@ func TestOpenAt(t *testing.T) {
 	none, err := OpenAt(fd, "none", unix.O_RDONLY, 0)
 	if none != -1 || !errors.As(err, &failed) || failed.Path != "none" || !errors.Is(err, unix.ENOENT) {
 		t.Errorf("%d, %v", none, err)
+	}
+}
+
+func TestReadable(t *testing.T) {
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pipe[0])
+	look := func(want bool) {
+		t.Helper()
+		if got, err := Readable(pipe[0], 0); got != want || err != nil {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+	look(false)
+	if _, err := unix.Write(pipe[1], []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	look(true)
+	_ = unix.Close(pipe[1])
+	look(true)
+}
+
+func TestBootID(t *testing.T) {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err := BootID(); err != nil || id+"\n" != string(text) {
+		t.Errorf("%q, %v; the file has %q", id, err, text)
 	}
 }

@@ -43,7 +43,7 @@ func Open(d Dir) (*Session, error) {
 		// cut short, or of another version: as good as none
 		return nil, fmt.Errorf("%w (%w)", ErrNone, err)
 	}
-	boot, err := BootID()
+	boot, err := sys.BootID()
 	if err != nil {
 		return nil, err
 	}
@@ -118,13 +118,8 @@ func (s *State) verify(pidfd int) error {
 
 // ends reports whether the process of a pidfd has ended, or does so within a time.
 func ends(pidfd int, within time.Duration) bool {
-	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	var n int
-	err := sys.Retry(func() (err error) {
-		n, err = unix.Poll(fds, int(within.Milliseconds()))
-		return err
-	})
-	return err != nil || n != 0
+	ended, err := sys.Readable(pidfd, int(within.Milliseconds()))
+	return err != nil || ended
 }
 
 // NetNSPath is where the session's net namespace can be opened as long as the
@@ -150,16 +145,6 @@ func inode(fd int) (uint64, error) {
 		return 0, os.NewSyscallError("fstat", err)
 	}
 	return st.Ino, nil
-}
-
-// BootID is the id of the running kernel's boot, 36 letters.
-func BootID() (string, error) {
-	const path = "/proc/sys/kernel/random/boot_id"
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	return string(bytes.TrimSpace(text)), nil
 }
 
 // StartTime is when a process started, in clock ticks since the boot: field 22 of
