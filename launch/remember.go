@@ -34,7 +34,7 @@ func Remember(s *Spec, h *Host, filter *seccomp.Profile, dir int, path string, w
 	}
 	premises := s.premises(h, path)
 	if changed(premises) {
-		return errors.New("a file has just changed")
+		return errUnsettled
 	}
 	any := *s
 	any.Command = []string{plan.AnyCommand}
@@ -55,8 +55,8 @@ func Remember(s *Spec, h *Host, filter *seccomp.Profile, dir int, path string, w
 	if len(start.Notes) > 0 || !reflect.DeepEqual(again.Facts, h.Facts) {
 		return errors.New("there is a note to be given each time")
 	}
-	if !slices.EqualFunc(premises, any.premises(&again, path), func(a, b plan.Premise) bool { return a.Is(&b) }) {
-		return errors.New("something has changed")
+	if !alike(premises, any.premises(&again, path)) {
+		return errChanged
 	}
 	ports, names := start.memoPorts(&any, again.SessionDir)
 	m := plan.Memo{Ports: ports, Names: names, Joined: sessionOf(&again), Plan: start.Plan, Init: pid1.Image(), Premises: premises, Apart: apart, Words: words}
@@ -91,14 +91,17 @@ func (s *Spec) memorable(h *Host) bool {
 
 // onSession: the container gets a link to a bridge of the session, and knows the address of the host behind.
 func (s *Spec) onSession(h *Host) bool {
+	if h.Session == nil || s.Net != NetAuto && !s.Named() ||
+		slices.ContainsFunc(s.AddHost, func(a string) bool { return strings.HasSuffix(a, ":"+HostGateway) }) {
+		return false
+	}
 	source := plan.Source(usermode.Beyond4)
-	return h.Session != nil && (s.Net == NetAuto || s.Named()) && h.Usermode.Outward4.IsValid() == source.Answered() &&
-		!slices.ContainsFunc(s.AddHost, func(a string) bool { return strings.HasSuffix(a, ":"+HostGateway) })
+	return h.Usermode.Outward4.IsValid() == source.Answered()
 }
 
 // memoPorts are places on the bridge to which the container is connected, from where nobody else begins.
 func (s *Start) memoPorts(spec *Spec, d session.Dir) (list []plan.MemoPort, names []byte) {
-	if s.nesting == nil || !slices.ContainsFunc(s.Plan.Entries, func(e plan.Entry) bool { _, is := e.Step.(plan.MakePort); return is }) {
+	if s.nesting == nil || s.nesting.network == nil {
 		return nil, nil
 	}
 	const most = 128
@@ -188,6 +191,46 @@ func (s *Spec) premises(h *Host, dir string) (list []plan.Premise) {
 	return list
 }
 
+// callers adds what counts of the calling process.
+func callers(add func(plan.Premise), h *Host) {
+	add(plan.Answers(unix.SYS_GETEGID))
+	add(plan.Groups())
+	add(plan.Capabilities())
+	add(plan.Limit(unix.RLIMIT_NOFILE, h.Files[0], h.Files[1]))
+	var memory unix.Rlimit
+	_ = unix.Getrlimit(unix.RLIMIT_AS, &memory) // of which Go, should it be needed, takes much
+	add(plan.Limit(unix.RLIMIT_AS, memory.Cur, memory.Max))
+	for _, q := range [][2]int{{unix.PR_GET_NO_NEW_PRIVS, 0}, {unix.PR_CAPBSET_READ, unix.CAP_SETUID}, {unix.PR_CAPBSET_READ, unix.CAP_SETGID}} {
+		add(plan.Answers(unix.SYS_PRCTL, q[0], q[1], 0, 0, 0))
+	}
+	for fd := range 2 {
+		add(plan.Terminal(fd))
+	}
+}
+
+// changed reports whether a file of the premises was changed so lately that a further change could not be seen: within the same
+// tick of the clock.
+func changed(premises []plan.Premise) bool {
+	const settled = 1 // s
+	for i := range premises {
+		if premises[i].ChangedAt() >= time.Now().Unix()-settled {
+			return true
+		}
+	}
+	return false
+}
+
+// alike reports whether both are the same premises with the same answers.
+func alike(before, now []plan.Premise) bool {
+	return slices.EqualFunc(before, now, func(a, b plan.Premise) bool { return a.Is(&b) })
+}
+
+// Why nothing is kept this time.
+var (
+	errUnsettled = errors.New("a file has just changed")
+	errChanged   = errors.New("something has changed")
+)
+
 // inTree are the files of a tree that are read.
 var inTree = [...]string{"/etc/passwd", "/etc/group"}
 
@@ -211,7 +254,8 @@ func plain(tree string) bool {
 // Adopt takes over a container that was started by a memo before this process began to run Go. Where it cannot be
 // compiled any more it can be waited for all the same.
 func Adopt(s *Spec, h *Host, filter *seccomp.Profile, child *plan.Child, image int, note func(string)) (*Container, error) {
-	c := &Container{Start: &Start{}, Child: child, connection: noConnection(), note: note, spec: s, path: h.Path, image: image}
+	c := AdoptExec(s, child, image)
+	c.note, c.path = note, h.Path
 	start, err := Compile(s, h, filter)
 	if err == nil {
 		c.Start = start

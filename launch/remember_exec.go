@@ -3,7 +3,6 @@ package launch
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +19,7 @@ func RememberExec(s *Spec, h *Host, t *Target, dir, words int, apart time.Durati
 	}
 	premises := premisesOfExec(h, t)
 	if changed(premises) {
-		return errors.New("a file has just changed")
+		return errUnsettled
 	}
 	any := *s
 	any.Command, any.Ulimits = []string{plan.AnyCommand}, nil
@@ -37,8 +36,8 @@ func RememberExec(s *Spec, h *Host, t *Target, dir, words int, apart time.Durati
 	if err != nil {
 		return err
 	}
-	if !slices.EqualFunc(premises, premisesOfExec(&host, now), func(a, b plan.Premise) bool { return a.Is(&b) }) {
-		return errors.New("something has changed")
+	if !alike(premises, premisesOfExec(&host, now)) {
+		return errChanged
 	}
 	m := plan.Memo{
 		Joined: plan.ProcessRef{Name: now.Name, PID: now.PID, Start: now.Start},
@@ -57,41 +56,12 @@ func premisesOfExec(h *Host, t *Target) (list []plan.Premise) {
 	for _, file := range t.Files {
 		add(plan.SameContent(file, unix.AT_SYMLINK_NOFOLLOW))
 	}
-	for _, kind := range [...]string{"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"} {
+	for _, kind := range plan.Namespaces(^uint64(0)) {
 		add(plan.SameFile("/proc/self/ns/"+kind, 0))
 		add(plan.SameFile(fmt.Sprintf("/proc/%d/ns/%s", t.PID, kind), 0))
 	}
 	add(plan.Release())
 	return list
-}
-
-// callers adds what counts of the calling process.
-func callers(add func(plan.Premise), h *Host) {
-	add(plan.Answers(unix.SYS_GETEGID))
-	add(plan.Groups())
-	add(plan.Capabilities())
-	add(plan.Limit(unix.RLIMIT_NOFILE, h.Files[0], h.Files[1]))
-	var memory unix.Rlimit
-	_ = unix.Getrlimit(unix.RLIMIT_AS, &memory) // of which Go, should it be needed, takes much
-	add(plan.Limit(unix.RLIMIT_AS, memory.Cur, memory.Max))
-	for _, q := range [][2]int{{unix.PR_GET_NO_NEW_PRIVS, 0}, {unix.PR_CAPBSET_READ, unix.CAP_SETUID}, {unix.PR_CAPBSET_READ, unix.CAP_SETGID}} {
-		add(plan.Answers(unix.SYS_PRCTL, q[0], q[1], 0, 0, 0))
-	}
-	for fd := range 2 {
-		add(plan.Terminal(fd))
-	}
-}
-
-// changed reports whether a file of the premises was changed so lately that a further change could not be seen: within the same
-// tick of the clock.
-func changed(premises []plan.Premise) bool {
-	const settled = 1 // s
-	for i := range premises {
-		if premises[i].ChangedAt() >= time.Now().Unix()-settled {
-			return true
-		}
-	}
-	return false
 }
 
 // AdoptExec takes over a command that was executed by a memo before this process began to run Go.

@@ -80,7 +80,7 @@ func execute(args []string) int {
 	if child, image, signals, err := plan.Recalled(); err != nil {
 		return fail(err)
 	} else if child != nil {
-		return waited(f, child, image, signals)
+		return waited(launch.AdoptExec(&f.spec, child, image), signals)
 	}
 	c := command{program: "rl-exec", verb: "execute in"}
 	s := containers()
@@ -119,6 +119,11 @@ func execute(args []string) int {
 		return 0
 	}
 	rememberExec(f, &host, s, t)
+	return waited(running, signals)
+}
+
+// waited returns with the end of a command that was executed.
+func waited(running *launch.Container, signals int) int {
 	running.StandIn(signals, -1, nil, nil)
 	code, err := running.Supervise(signals)
 	if err != nil {

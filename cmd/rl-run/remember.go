@@ -76,14 +76,3 @@ func rememberExec(f *flags, host *launch.Host, s *container.Store, t *launch.Tar
 	})
 	container.Late(fd, dir)
 }
-
-// waited goes on with a command that was executed by memo and has turned out to run for longer.
-func waited(f *flags, child *plan.Child, image, signals int) int {
-	running := launch.AdoptExec(&f.spec, child, image)
-	running.StandIn(signals, -1, nil, nil)
-	code, err := running.Supervise(signals)
-	if err != nil {
-		return fail(err)
-	}
-	return code
-}
