@@ -17,19 +17,19 @@ type detached struct {
 	name string
 }
 
+// within is a container of a host's, in which rl-exec is to do without Go's runtime.
+func within(h host, name string) detached {
+	h.program = "rl-exec"
+	return detached{h, name}
+}
+
 func newDetached(t *testing.T, options ...string) detached {
 	t.Helper()
-	d := detached{newHost(t), "web"}
+	d := within(newHost(t), "web")
 	words := slices.Concat([]string{"-d", "--quiet", "--net=none", "--name", d.name}, options, []string{trial.Tree(t, "busybox"), "sleep", "100000"})
 	d.run(words...).OK(t)
 	t.Cleanup(func() { d.rl("rl-rm", "-f", d.name).OK(t) })
 	return d
-}
-
-// rl runs one of the other commands.
-func (h host) rl(name string, args ...string) trial.Result {
-	h.t.Helper()
-	return trial.Command{Path: trial.Bin(h.t, name), Args: args, Env: h.env()}.Run(h.t)
 }
 
 // memo is the file of the container's memo.
@@ -38,39 +38,10 @@ func (d detached) memo() string { return filepath.Join(d.dir, "rl-run/c", d.name
 // prime executes commands until there is a memo.
 func (d detached) prime(options ...string) {
 	d.t.Helper()
-	for end := time.Now().Add(trial.Timeout); ; time.Sleep(100 * time.Millisecond) {
-		d.rl("rl-exec", append(options, d.name, "true")...).OK(d.t)
-		if _, err := os.Stat(d.memo()); err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			d.t.Fatal("no memo is kept")
-		}
-	}
-}
-
-// traced executes a command, by the words before, and reports whether rl-exec did without Go's runtime.
-func (d detached) traced(before []string, args ...string) (r trial.Result, byMemo bool) {
-	d.t.Helper()
-	return d.tracedAs(before, "rl-exec", args...)
-}
-
-func (d detached) recalls(args ...string) trial.Result {
-	d.t.Helper()
-	r, byMemo := d.traced(nil, args...)
-	if !byMemo {
-		d.t.Errorf("rl-exec %s: compiled anew", strings.Join(args, " "))
-	}
-	return r
-}
-
-func (d detached) compiles(before []string, args ...string) trial.Result {
-	d.t.Helper()
-	r, byMemo := d.traced(before, args...)
-	if byMemo {
-		d.t.Errorf("%v rl-exec %s: by a memo that does not hold", before, strings.Join(args, " "))
-	}
-	return r
+	d.repeat(func() bool {
+		_, err := os.Stat(d.memo())
+		return err == nil
+	}, append(options, d.name, "true")...)
 }
 
 // describeCommand shows what a further command has.
@@ -103,7 +74,7 @@ func TestSameCommand(t *testing.T) {
 		t.Run(kind.name, func(t *testing.T) {
 			d := newDetached(t, kind.options...)
 			call := append(kind.exec, d.name, "sh", "-c", describeCommand)
-			want := d.compiles(nil, call...).OK(t)
+			want := d.compiles(call...).OK(t)
 			d.prime(kind.exec...)
 			if got := d.recalls(call...).OK(t); got != want {
 				t.Errorf("another command:\n%s", difference(want, got))
@@ -177,16 +148,16 @@ func TestCommandPremises(t *testing.T) {
 		{"env", "PATH=/usr/bin:/bin:/sbin"},
 		{"env", "https_proxy=http://proxy.example"},
 	} {
-		d.compiles(before, call...)
+		d.compilesBy(before, call...)
 	}
-	d.compiles(nil, append([]string{"-w", "/"}, call...)...).OK(t)
+	d.compiles(append([]string{"-w", "/"}, call...)...).OK(t)
 	d.recalls(call...).OK(t)
 
 	config := filepath.Join(filepath.Dir(d.memo()), "config.json")
 	text, err := os.ReadFile(config)
 	must(t, err)
 	must(t, os.WriteFile(config, []byte(strings.Replace(string(text), `"Workdir": "/"`, `"Workdir": "/tmp"`, 1)), 0o600))
-	if got := d.compiles(nil, d.name, "pwd").OK(t); got != "/tmp" {
+	if got := d.compiles(d.name, "pwd").OK(t); got != "/tmp" {
 		t.Errorf("with another configuration: in %s", got)
 	}
 	must(t, os.WriteFile(config, text, 0o600))
@@ -205,7 +176,7 @@ func TestCommandPremises(t *testing.T) {
 	d.rl("rl-exec", d.name, "true").Fails(t, 125, "there is no such container")
 	d.run("-d", "--quiet", "--net=none", "--name", d.name, trial.Tree(t, "busybox"), "sleep", "100001").OK(t)
 	must(t, os.WriteFile(d.memo(), saved, 0o600))
-	if got := d.compiles(nil, d.name, "sh", "-c", "grep -l ^sleep.100001 /proc/[0-9]*/cmdline | wc -l").OK(t); got != "1" {
+	if got := d.compiles(d.name, "sh", "-c", "grep -l ^sleep.100001 /proc/[0-9]*/cmdline | wc -l").OK(t); got != "1" {
 		t.Errorf("in the next one: %s", got)
 	}
 }
@@ -238,7 +209,7 @@ func TestMemoGoesWithTheForeground(t *testing.T) {
 	h := newHost(t)
 	c := trial.Command{Args: []string{"--net=none", "--name", "web", trial.Tree(t, "busybox"), "sh", "-c", "echo ready; exec sleep 100000"}, Env: h.env()}.Start(t)
 	c.Stdout("ready\n")
-	d := detached{h, "web"}
+	d := within(h, "web")
 	for end := time.Now().Add(trial.Timeout); h.rl("rl-exec", "web", "true").Code != 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 	}
 	d.prime()

@@ -16,8 +16,9 @@ func TestMain(m *testing.M) { os.Exit(trial.Tests(m).Run()) }
 
 // host is a runtime directory of a test's own, in which there are no memos yet.
 type host struct {
-	t   *testing.T
-	dir string
+	t       *testing.T
+	dir     string
+	program string // that is to do without Go's runtime
 }
 
 func newHost(t *testing.T) host {
@@ -28,7 +29,7 @@ func newHost(t *testing.T) host {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return host{t, dir}
+	return host{t, dir, "rl-run"}
 }
 
 func (h host) env() []string { return []string{"XDG_RUNTIME_DIR=" + h.dir} }
@@ -36,7 +37,13 @@ func (h host) env() []string { return []string{"XDG_RUNTIME_DIR=" + h.dir} }
 // run runs rl-run.
 func (h host) run(args ...string) trial.Result {
 	h.t.Helper()
-	return trial.Command{Args: args, Env: h.env()}.Run(h.t)
+	return h.rl("rl-run", args...)
+}
+
+// rl runs a program.
+func (h host) rl(name string, args ...string) trial.Result {
+	h.t.Helper()
+	return trial.Command{Path: trial.Bin(h.t, name), Args: args, Env: h.env()}.Run(h.t)
 }
 
 // memos are the files of memos that there are.
@@ -53,27 +60,28 @@ func (h host) memos() []string {
 func (h host) prime(args ...string) {
 	h.t.Helper()
 	before := len(h.memos())
+	h.repeat(func() bool { return len(h.memos()) > before }, args...)
+}
+
+// repeat runs the program until there is a memo of the call.
+func (h host) repeat(kept func() bool, args ...string) {
+	h.t.Helper()
 	for end := time.Now().Add(trial.Timeout); ; time.Sleep(100 * time.Millisecond) {
-		h.run(args...).OK(h.t)
-		if len(h.memos()) > before {
+		h.rl(h.program, args...).OK(h.t)
+		if kept() {
 			return
 		}
 		if time.Now().After(end) {
-			h.t.Fatalf("rl-run %s: no memo is kept", strings.Join(args, " "))
+			h.t.Fatalf("%s %s: no memo is kept", h.program, strings.Join(args, " "))
 		}
 	}
 }
 
-// traced runs rl-run, by the command line before if there is one, and reports whether it did without Go's runtime.
+// traced runs the program, by the command line before if there is one, and reports whether it did without Go's runtime.
 func (h host) traced(before []string, args ...string) (r trial.Result, byMemo bool) {
 	h.t.Helper()
-	return h.tracedAs(before, "rl-run", args...)
-}
-
-func (h host) tracedAs(before []string, program string, args ...string) (r trial.Result, byMemo bool) {
-	h.t.Helper()
 	trace := filepath.Join(h.t.TempDir(), "trace")
-	strace := []string{trial.NeedTool(h.t, "strace"), "-qq", "-o", trace, "-e", "trace=execve,rt_sigaction,clone3", "-e", "signal=none", trial.Bin(h.t, program)}
+	strace := []string{trial.NeedTool(h.t, "strace"), "-qq", "-o", trace, "-e", "trace=execve,rt_sigaction,clone3", "-e", "signal=none", trial.Bin(h.t, h.program)}
 	words := slices.Concat(before, strace, args)
 	r = trial.Command{Path: words[0], Args: words[1:], Env: h.env()}.Run(h.t)
 	text, err := os.ReadFile(trace)
@@ -81,12 +89,12 @@ func (h host) tracedAs(before []string, program string, args ...string) (r trial
 		h.t.Fatalf("%v: %+v", err, r)
 	}
 	if !strings.HasPrefix(string(text), "execve(") {
-		h.t.Fatalf("%s was not executed: %s", program, text)
+		h.t.Fatalf("%s was not executed: %s", h.program, text)
 	}
 	start, rest, _ := strings.Cut(string(text), "clone3(") // a container that goes on needs Go later
 	const goBegins, again = "rt_sigaction(SIGHUP, NULL", "CLONE_NEWUSER"
-	if _, later, _ := strings.Cut(rest, goBegins); strings.Contains(later, again) || program == "rl-exec" && strings.Contains(later, "clone3(") {
-		h.t.Errorf("%s %q: started twice", program, args)
+	if _, later, _ := strings.Cut(rest, goBegins); strings.Contains(later, again) || h.program == "rl-exec" && strings.Contains(later, "clone3(") {
+		h.t.Errorf("%s %q: started twice", h.program, args)
 	}
 	return r, !strings.Contains(start, "rt_sigaction(SIGHUP, NULL")
 }
@@ -96,7 +104,7 @@ func (h host) recalls(args ...string) trial.Result {
 	h.t.Helper()
 	r, byMemo := h.traced(nil, args...)
 	if !byMemo {
-		h.t.Errorf("rl-run %s: compiled anew", strings.Join(args, " "))
+		h.t.Errorf("%s %s: compiled anew", h.program, strings.Join(args, " "))
 	}
 	return r
 }
@@ -104,9 +112,15 @@ func (h host) recalls(args ...string) trial.Result {
 // compiles fails the test if the call starts by memo.
 func (h host) compiles(args ...string) trial.Result {
 	h.t.Helper()
-	r, byMemo := h.traced(nil, args...)
+	return h.compilesBy(nil, args...)
+}
+
+// compilesBy is compiles by the command line before.
+func (h host) compilesBy(before []string, args ...string) trial.Result {
+	h.t.Helper()
+	r, byMemo := h.traced(before, args...)
 	if byMemo {
-		h.t.Errorf("rl-run %s: started by a memo that does not hold", strings.Join(args, " "))
+		h.t.Errorf("%v %s %s: by a memo that does not hold", before, h.program, strings.Join(args, " "))
 	}
 	return r
 }

@@ -178,7 +178,7 @@ func TestStateThatWasMoved(t *testing.T) {
 	tree, top := trial.Tree(t, "busybox"), t.TempDir()
 	must(t, os.Mkdir(top+"/shown", 0o700))
 	must(t, os.Mkdir(top+"/run", 0o700))
-	inner := host{t, top + "/place/run"}
+	inner := host{t, top + "/place/run", "rl-run"}
 	must(t, os.Mkdir(top+"/place", 0o700))
 	must(t, os.Rename(top+"/run", top+"/place/run"))
 	call := []string{"--net=none", "-v", top + "/shown:/mnt", tree, "ls", "/mnt"}
@@ -193,13 +193,9 @@ func TestStateThatWasMoved(t *testing.T) {
 func TestSession(t *testing.T) {
 	h, tree := newHost(t), trial.Tree(t, "busybox")
 	call := func(command ...string) []string { return slices.Concat([]string{"--net=none", tree}, command) }
-	net := func(verb string) {
-		t.Helper()
-		trial.Command{Path: trial.Bin(t, "rl-net"), Args: []string{verb}, Env: h.env()}.Run(t).OK(t)
-	}
 	h.prime(call("true")...)
 	h.recalls(call("true")...).OK(t)
-	net("start")
+	h.rl("rl-net", "start").OK(t)
 	want := h.compiles(call("sh", "-c", describe)...).OK(t)
 	memo := h.memos()[0]
 	must(t, os.Remove(memo))
@@ -233,9 +229,9 @@ func TestSession(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	h.compiles(call("true")...).OK(t)
-	net("start")
+	h.rl("rl-net", "start").OK(t)
 	h.compiles(call("true")...).OK(t)
-	net("stop")
+	h.rl("rl-net", "stop").OK(t)
 	h.compiles(call("true")...).OK(t)
 }
 

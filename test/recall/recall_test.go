@@ -179,22 +179,19 @@ func TestDescriptors(t *testing.T) {
 func TestGoesOn(t *testing.T) {
 	h, tree := newHost(t), trial.Tree(t, "busybox")
 	h.prime("--net=none", tree, "true")
-	rl := func(name string, args ...string) trial.Result {
-		return trial.Command{Path: trial.Bin(t, name), Args: args, Env: h.env()}.Run(t)
-	}
 	c := trial.Command{Args: []string{"--net=none", tree, "sh", "-c", `trap "echo bye; exit 7" TERM; echo ready; while :; do sleep 1000 & wait $!; done`}, Env: h.env()}.Start(t)
 	c.Stdout("ready\n")
 	var name string
 	for end := time.Now().Add(trial.Timeout); name == ""; time.Sleep(10 * time.Millisecond) {
-		name = rl("rl-ps", "-q").OK(t)
+		name = h.rl("rl-ps", "-q").OK(t)
 		if time.Now().After(end) {
 			t.Fatal("the container is not listed")
 		}
 	}
-	if got := rl("rl-exec", name, "cat", "/proc/1/comm").OK(t); got != "rl-init" {
+	if got := h.rl("rl-exec", name, "cat", "/proc/1/comm").OK(t); got != "rl-init" {
 		t.Errorf("rl-exec: %q", got)
 	}
-	if got := rl("rl-inspect", name).OK(t); !strings.Contains(got, tree) || !strings.Contains(got, "trap") {
+	if got := h.rl("rl-inspect", name).OK(t); !strings.Contains(got, tree) || !strings.Contains(got, "trap") {
 		t.Errorf("rl-inspect: %s", got)
 	}
 	status, err := os.ReadFile("/proc/" + itoa(c.Pid) + "/status")
@@ -205,7 +202,7 @@ func TestGoesOn(t *testing.T) {
 	if r := c.Wait(); r.Code != 7 || r.Stdout != "ready\nbye\n" {
 		t.Errorf("after SIGTERM: %d %q", r.Code, r.Stdout)
 	}
-	if got := rl("rl-ps", "-aq").OK(t); got != "" {
+	if got := h.rl("rl-ps", "-aq").OK(t); got != "" {
 		t.Errorf("listed after its end: %q", got)
 	}
 }
