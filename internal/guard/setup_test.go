@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/leak"
 )
 
 // program is the guard as a file.
@@ -191,11 +193,7 @@ func standIn(t *testing.T) (init *exec.Cmd, pidfd *os.File) {
 // eventually waits up to ten seconds for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 10 s", what)
-		}
-	}
+	leak.Eventually(t, 10*time.Second, what, ok)
 }
 
 // read returns a file of /proc/PID.

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rl-run/rl-run/internal/leak"
 	"github.com/rl-run/rl-run/internal/static/statictest"
 )
 
@@ -57,11 +58,7 @@ func TestMain(m *testing.M) {
 // eventually waits up to ten seconds for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 10 s", what)
-		}
-	}
+	leak.Eventually(t, 10*time.Second, what, ok)
 }
 
 // status is a line of /proc/PID/status.

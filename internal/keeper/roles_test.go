@@ -20,6 +20,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/leak"
 )
 
 // The tests start this binary again in one of these roles, chosen by the environment.
@@ -328,11 +330,7 @@ func (k *kept) started(t *testing.T) int {
 // eventually waits up to ten seconds for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 10 s", what)
-		}
-	}
+	leak.Eventually(t, 10*time.Second, what, ok)
 }
 
 // procStatus returns a line of /proc/PID/status, or nothing when the process is gone.

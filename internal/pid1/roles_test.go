@@ -18,6 +18,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/leak"
 )
 
 // The tests start this binary again in one of these roles, chosen by the environment.
@@ -257,11 +259,7 @@ func awaitInit(t *testing.T, pid int) {
 // eventually waits up to ten seconds for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 10 s", what)
-		}
-	}
+	leak.Eventually(t, 10*time.Second, what, ok)
 }
 
 // status returns a line of /proc/PID/status, or nothing when the process is gone.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/leak"
 )
 
 // patience bounds every wait of these tests; it is long because machines are
@@ -173,9 +175,5 @@ func tryRead(fd, n int, wait time.Duration) (data []byte, err error) {
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
+	leak.Eventually(t, patience, what, condition)
 }

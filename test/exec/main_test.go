@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rl-run/rl-run/container"
+	"github.com/rl-run/rl-run/internal/leak"
 	"github.com/rl-run/rl-run/internal/runtimedir"
 	"github.com/rl-run/rl-run/internal/trial"
 )
@@ -52,11 +53,7 @@ func in(t *testing.T, name, script string) string {
 // soon waits until something holds.
 func soon(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
+	leak.Eventually(t, 5*time.Second, what, holds)
 }
 
 // processes are the command lines of a container's processes, but for ps itself.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rl-run/rl-run/internal/leak"
 	"github.com/rl-run/rl-run/internal/trial"
@@ -157,11 +156,7 @@ func read(t *testing.T, name string) string {
 // soon waits until something holds.
 func soon(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(trial.Timeout); !holds(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", trial.Timeout, what)
-		}
-	}
+	leak.Eventually(t, trial.Timeout, what, holds)
 }
 
 // refused tells whether a start ended as one does that rl-run itself does not make.

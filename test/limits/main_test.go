@@ -129,11 +129,7 @@ func number(t *testing.T, file, key string) int {
 // until waits for something to become true, for as long as timeout on a usual machine.
 func until(t *testing.T, what string, timeout time.Duration, true func() bool) {
 	t.Helper()
-	for end := time.Now().Add(leak.Slow(timeout)); !true(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("after %v still not: %s", timeout, what)
-		}
-	}
+	leak.Eventually(t, leak.Slow(timeout), what, true)
 }
 
 // gone waits until nothing is left of a group, nor of the scope around it.

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rl-run/rl-run/internal/leak"
 	"github.com/rl-run/rl-run/internal/trial"
@@ -58,11 +57,7 @@ func TestBesideTheStart(t *testing.T) {
 
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(trial.Timeout / 2); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not in %v: %s", trial.Timeout/2, what)
-		}
-	}
+	leak.Eventually(t, trial.Timeout/2, what, holds)
 }
 
 // isMounted says whether a process below this one has the last of the masks, which the host has not.
