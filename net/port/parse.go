@@ -131,7 +131,7 @@ func address(s string, bracketed bool) (netip.Addr, error) {
 	case bracketed != a.Is6():
 		return a, fmt.Errorf("address %q in the wrong form (expected IPv6 in brackets, IPv4 without)", s)
 	case a.IsMulticast(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return a, fmt.Errorf("address %s belongs to no single host (expected one of this host's own)", s)
+		return a, fmt.Errorf("address %s belongs to no single host (expected one of this host's own)", a.WithZone(""))
 	case a.IsLinkLocalUnicast() && a.Is6() && a.Zone() == "":
 		return a, fmt.Errorf("link-local address %s without its interface (expected [%[1]s%%INTERFACE])", s)
 	case a.Zone() != "" && (a.Is4In6() || !a.IsLinkLocalUnicast()):
