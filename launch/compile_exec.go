@@ -221,6 +221,9 @@ func Exec(s *Spec, h *Host, t *Target, o plan.Options) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := plan.Begun(start.Plan); err != nil {
+		return nil, err
+	}
 	c := &Container{connection: noConnection(), Start: start, spec: s, opts: o, path: h.Path, environ: h.Environ}
 	if c.image, err = pid1.MemFD(); err != nil {
 		return nil, err

@@ -84,6 +84,9 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 			}
 		}
 		noted = start.Notes
+		if err := plan.Begun(start.Plan); err != nil {
+			return nil, err
+		}
 		if err := before(start); err != nil {
 			return nil, err
 		}

@@ -45,14 +45,21 @@ func (c *Child) nextFrom(fd int) (step int, ok bool, err error) {
 		}
 		return int(record[0]), err == nil, err
 	}
-	if record[1] < 0 { // as the kernel has it in an answer
-		record[1] = -record[1]
+	return 0, false, failedStep(c.plan, record)
+}
+
+// failedStep is the error that a child's record tells of.
+func failedStep(pl Plan, record [2]int32) *StepError {
+	errno := record[1]
+	if errno < 0 { // as the kernel has it in an answer
+		errno = -errno
 	}
-	failed := &StepError{Index: int(record[0]), Actor: e.Actor, Step: e.Step, Err: unix.Errno(record[1])}
-	if record[1] == errUnwanted {
+	e := pl.Entries[record[0]]
+	failed := &StepError{Index: int(record[0]), Actor: e.Actor, Step: e.Step, Err: unix.Errno(errno)}
+	if errno == errUnwanted {
 		failed.Err = errShort
 	}
-	return 0, false, failed
+	return failed
 }
 
 // errShort is the cause of a step that did less than it had to: a short write,

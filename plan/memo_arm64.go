@@ -13,6 +13,9 @@ func Recalled() (c *Child, image, signals int, err error) { return nil, -1, -1, 
 // RecalledPort is for a container that Recalled returns.
 func RecalledPort() int { return 0 }
 
+// Begun is for what a memo has started.
+func Begun(Plan) error { return nil }
+
 // MemoWanted returns no directory.
 func MemoWanted() string { return "" }
 

@@ -51,6 +51,19 @@ func Recalled() (c *Child, image, signals int, err error) {
 // RecalledPort is the number of the place on a bridge that the container of Recalled has got; 0 for none.
 func RecalledPort() int { return recalled.port }
 
+// Begun returns why what a memo has started has failed, once its command may have begun: so it may not be started anew; nil for
+// what may. pl is the plan of this call. Errors are *StepError, or ErrGone.
+func Begun(pl Plan) error {
+	r := &recalled
+	switch {
+	case !r.begun:
+		return nil
+	case r.record[1] == 0, r.record[0] < 0, int(r.record[0]) >= len(pl.Entries):
+		return ErrGone
+	}
+	return failedStep(pl, r.record)
+}
+
 // MemoWanted returns the directory in which a memo of this call was looked for; empty where there is one, or none can be.
 func MemoWanted() string {
 	r := &recalled

@@ -10,7 +10,6 @@ import "unsafe"
 func kernel(nr, a, b, c, d, e uintptr) int
 
 const (
-	sysWrite                                        = 1
 	sysRead, sysClose, sysFstat, sysMmap, sysMunmap = 0, 3, 5, 9, 11
 	sysSigprocmask, sysKill, sysWait4               = 14, 62, 61
 	sysFcntl, sysPidfdOpen, fDupFDCloexec           = 72, 434, 1030

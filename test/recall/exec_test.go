@@ -118,6 +118,33 @@ func TestCommandEnds(t *testing.T) {
 	}
 }
 
+// What fails behind the command's start is told, and the command does not run again.
+func TestFailingBehindTheCommand(t *testing.T) {
+	d := newDetached(t)
+	d.prime()
+	told, strace := 0, trial.NeedTool(t, "strace")
+	for n := 20; n < 60; n++ {
+		r := trial.Command{
+			Path: strace, Env: d.env(), Args: []string{
+				"-f", "-qq", "-o", filepath.Join(t.TempDir(), "trace"), "-e", "trace=prctl", "-e", "inject=prctl:error=ENOMEM:when=" + itoa(n),
+				trial.Bin(t, "rl-exec"), d.name, "echo", "once",
+			},
+		}.Run(t)
+		said := slices.DeleteFunc(strings.SplitAfter(r.Stderr, "\n"), func(line string) bool { return strings.HasPrefix(line, strace+": ") })
+		r.Stderr = strings.Join(said, "")
+		switch {
+		case r.Code == 0 && r.Stdout == "once\n" && r.Stderr == "":
+		case r.Code == 125 && (r.Stdout == "" || r.Stdout == "once\n") && strings.Count(r.Stderr, "\n") == 1 && strings.HasPrefix(r.Stderr, "rl-run: error: ") && strings.Contains(r.Stderr, ": cannot allocate memory"):
+			told++
+		default:
+			t.Errorf("at %d: %+v", n, r)
+		}
+	}
+	if told == 0 {
+		t.Error("nothing has failed")
+	}
+}
+
 func TestCommandGoesOn(t *testing.T) {
 	d := newDetached(t)
 	d.prime()
