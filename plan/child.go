@@ -231,8 +231,27 @@ func (c *Child) reap() {
 	}
 }
 
+// lettingGo is for how long Kill lets processes that have joined a container end by themselves.
+const lettingGo = 5000 // ms
+
+// letGo has processes that have joined a container end by themselves: no handoff comes any more, and each closes what it has open before
+// its end, which one that is killed cannot (program.exit).
+func (c *Child) letGo() {
+	if !c.joins || c.theirs < 0 {
+		return
+	}
+	_ = unix.Shutdown(c.theirs, unix.SHUT_WR)
+	// Without events it is the other ends' being closed that is waited for.
+	for range 100 { // signals
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(c.theirs)}}, lettingGo); !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
 // Kill ends what was started, but for the keeper, and waits for its end.
 func (c *Child) Kill() {
+	c.letGo()
 	if c.Joiner != 0 {
 		_ = unix.Kill(c.Joiner, unix.SIGKILL) // a child that is not yet waited for: its pid is its own
 		c.reap()

@@ -320,6 +320,7 @@ func (k *memo) run() {
 		}
 		r.miss = false
 	case mine.step == phaseStarted:
+		k.letGo()
 		for i := range uintptr(2) {
 			end(*(*int64)(unsafe.Add(nil, addr(&k.helpers)+8*i)))
 		}

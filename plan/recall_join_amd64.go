@@ -103,6 +103,20 @@ func (k *memo) joinedFD() int64 {
 	return memoJoined
 }
 
+// letGo is that of Child, for a memo.
+//
+//go:nosplit
+func (k *memo) letGo() {
+	if k.joined.PID == 0 {
+		return
+	}
+	kernel(sysShutdown, memoTheirs, 1, 0, 0, 0) // SHUT_WR
+	waiting[0] = memoTheirs
+	left := [2]uint64{0, lettingGo * 1e6}
+	for kernel(sysPpoll, addr(&waiting), 1, addr(&left), 0, 8) == -eintr {
+	}
+}
+
 // closeJoined gives back what joinedLives and share have opened.
 //
 //go:nosplit

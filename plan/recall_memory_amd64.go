@@ -15,7 +15,7 @@ const (
 	sysFcntl, sysPidfdOpen, fDupFDCloexec           = 72, 434, 1030
 	sysFtruncate, sysPwrite, sysMemfdCreate         = 77, 18, 319
 	sysGetpid, sysPpoll, sysSigaction               = 39, 271, 13
-	sysSignalfd4, sysPidfdSendSignal                = 289, 424
+	sysSignalfd4, sysPidfdSendSignal, sysShutdown   = 289, 424, 48
 	sysGeteuid, sysExitGroup, sysOpenat, sysStatx   = 107, 231, 257, 332
 )
 
