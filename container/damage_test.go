@@ -264,3 +264,19 @@ func TestEmptyIsNone(t *testing.T) {
 	reserve(t, s, Request{Name: "db"})
 	is(t, s, "db", Created)
 }
+
+// What a launcher had made that was killed before its entry.
+func TestEmptyDirectoriesGo(t *testing.T) {
+	s, dir := newStore(t)
+	for _, made := range []string{"/rl-run", "/rl-run/c"} {
+		if err := os.MkdirAll(dir+made, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.sweepAll(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(dir + "/rl-run"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: it is left (%v)", made, err)
+		}
+	}
+}

@@ -6,7 +6,10 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rl-run/rl-run/internal/heir"
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // HeirVerb is the name under which the launcher's binary does what a launcher has left to do.
@@ -32,6 +35,11 @@ func (s *Store) Inherit(argument string) error {
 	}
 	if _, err := fmt.Sscanf(argument, "%d.%d", &owner.PID, &owner.Start); err != nil {
 		return errors.New("started without its argument")
+	}
+	// The will is closed a moment before its end, and until then it is one who may yet make something.
+	if fd, is, err := owner.open(); err == nil && is == alive {
+		_, _ = sys.Readable(fd, int(grace/time.Millisecond))
+		_ = unix.Close(fd)
 	}
 	// A container whose keeper has ended, or whose launcher, is about to end.
 	for end := time.Now().Add(5 * grace); ; time.Sleep(2 * time.Millisecond) {

@@ -96,6 +96,7 @@ func (s *Store) Find(name string) (*Entry, error) {
 func (s *Store) Each(f func(*Entry) error) error {
 	c, path, err := s.dir.Sub(folder, false)
 	if errors.Is(err, unix.ENOENT) {
+		s.dir.Tidy(folder)
 		return nil
 	}
 	if err != nil {
@@ -107,7 +108,7 @@ func (s *Store) Each(f func(*Entry) error) error {
 	if err != nil {
 		return err
 	}
-	sweep := false
+	sweep := len(all) == 0 // made by one that was killed before it had made its entry
 	for _, name := range all {
 		if CheckName(name) != nil {
 			sweep = true

@@ -106,14 +106,14 @@ func (d *Dir) sub(name string, make bool) (fd int, path string, err error) {
 	return fd, path + "/" + name, err
 }
 
-// Tidy removes a directory below, and the runtime directory itself, where they are empty.
+// Tidy removes a directory below, if there is one, and the runtime directory itself, where they are empty.
 func (d *Dir) Tidy(name string) {
 	top, path, err := d.Find()
 	if err != nil {
 		return
 	}
 	defer unix.Close(top)
-	if unix.Unlinkat(top, name, unix.AT_REMOVEDIR) == nil {
+	if err := unix.Unlinkat(top, name, unix.AT_REMOVEDIR); err == nil || errors.Is(err, unix.ENOENT) {
 		_ = unix.Rmdir(path)
 	}
 }
