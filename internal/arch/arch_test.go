@@ -187,6 +187,37 @@ func TestEachPackageIsDocumented(t *testing.T) {
 	}
 }
 
+// The design's table of packages has each of them, or the folder around it.
+func TestDesignNamesPackages(t *testing.T) {
+	named, checked := "", 0
+	files := sources(t)
+	for _, f := range files {
+		if f.path == "docs/design.md" {
+			_, named, _ = strings.Cut(string(f.text), "\n## Packages\n")
+		}
+	}
+	dirs := make(map[string]bool)
+	for _, f := range files {
+		if f.isGo() && !strings.Contains(f.path, "/testdata/") {
+			dirs[path.Dir(f.path)] = true
+		}
+	}
+	around := []string{".", "cmd", "internal", "net", "test"} // too wide to say what is in it
+	for dir := range dirs {
+		checked++
+		at := dir
+		for !slices.Contains(around, at) && !strings.Contains(named, "`"+at+"`") {
+			at = path.Dir(at)
+		}
+		if slices.Contains(around, at) {
+			t.Errorf("docs/design.md does not name %s among the packages", dir)
+		}
+	}
+	if checked < 50 {
+		t.Errorf("only %d packages were found", checked)
+	}
+}
+
 // A file holds one concept. The limits are for those that people write.
 func TestFilesAreShort(t *testing.T) {
 	const code, test = 400, 500
