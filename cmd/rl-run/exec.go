@@ -15,6 +15,7 @@ import (
 	"github.com/rl-run/rl-run/container"
 	"github.com/rl-run/rl-run/internal/passwd"
 	"github.com/rl-run/rl-run/internal/sigpipe"
+	"github.com/rl-run/rl-run/internal/terminal"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs"
@@ -157,7 +158,7 @@ func parseExec(args []string) (f *flags, name string, err error) {
 	}
 	f.spec.Terminal = w.tty
 	if !fs.Changed("tty") {
-		f.spec.Terminal = w.stdin && !w.detach && isTerminal(0) && isTerminal(1)
+		f.spec.Terminal = w.stdin && !w.detach && terminal.IsTerminal(0) && terminal.IsTerminal(1)
 	}
 	if w.user != "" {
 		if f.spec.User, err = passwd.ParseSpec(w.user); err != nil {

@@ -6,11 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/rl-run/rl-run/caps"
 	"github.com/rl-run/rl-run/container"
 	"github.com/rl-run/rl-run/internal/passwd"
+	"github.com/rl-run/rl-run/internal/terminal"
 	"github.com/rl-run/rl-run/launch"
 	"github.com/rl-run/rl-run/rootfs/mountspec"
 	"github.com/rl-run/rl-run/userns"
@@ -68,7 +67,7 @@ func parse(args []string) (*flags, error) {
 	}
 	s.Terminal = w.tty
 	if !fs.Changed("tty") {
-		s.Terminal = w.stdin && !w.detach && isTerminal(0) && isTerminal(1)
+		s.Terminal = w.stdin && !w.detach && terminal.IsTerminal(0) && terminal.IsTerminal(1)
 	}
 	if s.Detach, s.LogSize = w.detach, logSize; s.Detach {
 		s.NoStdin = true
@@ -93,11 +92,6 @@ func parse(args []string) (*flags, error) {
 const logSize = 16 << 20
 
 const usageHint = "rl-run [OPTIONS] ROOTFS [COMMAND [ARG...]]; rl-run --help has examples"
-
-func isTerminal(fd int) bool {
-	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	return err == nil
-}
 
 func (f *flags) rootMode(w *words) error {
 	n := 0
