@@ -2,7 +2,6 @@ package cgroup
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,19 +49,6 @@ type Placement struct {
 	Controllers []string  `json:"controllers"`    // to be enabled for the group
 	Settings    []Setting `json:"settings"`       // in the order of writing
 	BestEffort  bool      `json:"bestEffort,omitempty"`
-}
-
-// String says it in a line.
-func (p *Placement) String() string {
-	where := filepath.Join(p.Parent, p.Name)
-	if p.Way == Scope {
-		where = p.Unit
-	}
-	var set []string
-	for _, s := range p.Settings {
-		set = append(set, s.File+"="+s.Value)
-	}
-	return where + ": " + strings.Join(set, ", ")
 }
 
 // Compile decides how the limits of a container are enforced on a host; name is the

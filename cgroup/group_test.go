@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -87,16 +86,5 @@ func TestNoGroup(t *testing.T) {
 	}
 	if err := g.Remove(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestPlacementSaysWhatItDoes(t *testing.T) {
-	h := debian12.probe(t, usual)
-	p, _, err := Compile(&usual, &h, "web", Require)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s := p.String(); !strings.Contains(s, "rl-run-web.scope: memory.max=52428800, ") {
-		t.Error(s)
 	}
 }

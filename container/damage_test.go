@@ -180,7 +180,7 @@ func TestVanishedDirectory(t *testing.T) {
 		if f, err := seen.Filter(); len(f) != 16 || err != nil {
 			t.Errorf("Filter: %v, %v", f, err)
 		}
-		if err := e.WriteExit(Exit{}); err != nil {
+		if err := e.writeExit(Exit{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -231,8 +231,8 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	if err := e.WriteConfig(&Config{}); err != nil { // what was in the way is gone
 		t.Errorf("WriteConfig: %v", err)
 	}
-	if err := e.WriteExit(Exit{}); !errors.Is(err, unix.ELOOP) {
-		t.Errorf("WriteExit: %v", err)
+	if err := e.writeExit(Exit{}); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("writeExit: %v", err)
 	}
 	if err := e.Remove(); err != nil {
 		t.Error(err)

@@ -6,6 +6,7 @@
 //	state.json   who reserved the name, which processes the container has: [State]
 //	config.json  what it was started with: [Config]
 //	filter       its seccomp filter, as the kernel took it
+//	cleanup.json what its launcher has to remove at the end, if there is anything
 //	exit         how it ended: written in place by its keeper, which needs no space for that
 //	log, log.1   what a container that runs detached has written
 //

@@ -233,20 +233,6 @@ func (e *Entry) ExitFile() (int, error) {
 	return sys.OpenAt(e.dir, exitFile, unix.O_RDWR|unix.O_NOFOLLOW, 0)
 }
 
-// WriteExit says how the container ended: what the keeper does for one that is detached, the launcher does for others,
-// before it calls Remove. The error is an *os.PathError.
-func (e *Entry) WriteExit(x Exit) error {
-	fd, err := e.ExitFile()
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if _, err := unix.Pwrite(fd, x.line(), 0); err != nil {
-		return &os.PathError{Op: "write", Path: e.path + "/" + exitFile, Err: err}
-	}
-	return nil
-}
-
 // Remove deletes the entry, whatever its status: its name is free at once. It is no error if it is gone already.
 func (e *Entry) Remove() error {
 	c, path, err := e.store.lock()

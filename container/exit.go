@@ -1,7 +1,6 @@
 package container
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/rl-run/rl-run/cgroup"
@@ -14,15 +13,6 @@ type Exit struct {
 	At        time.Time // when that was noticed; the zero time is written as 1970
 	OOMKilled bool      // the kernel has killed processes of it for lack of memory; of a detached one
 	Dropped   uint64    // bytes of output that are in no log, because the disk was full; known before the end, too
-}
-
-// line is the content of the file exit, as a keeper would write it.
-func (e Exit) line() []byte {
-	sec, nano := int64(0), 0
-	if !e.At.IsZero() {
-		sec, nano = e.At.Unix(), e.At.Nanosecond()
-	}
-	return fmt.Appendf(nil, "exit %03d %010d.%09d %020d\n", e.Code&0xff, max(0, sec), nano, e.Dropped)
 }
 
 // parseExit reads the file exit. It is not ok when that tells of no end, whether because there was none or because it

@@ -43,7 +43,7 @@ func launcher(what string) int {
 			_ = e.WriteConfig(&Config{Name: name})
 			_ = e.WriteFilter(make([]byte, 8))
 			_ = e.WriteState(&State{Init: e.State.Owner, Keeper: e.State.Owner})
-			_ = e.WriteExit(Exit{Code: 7, At: time.Now()})
+			_ = e.writeExit(Exit{Code: 7, At: time.Now()})
 			_ = e.Remove()
 			e.Close()
 		}
@@ -110,7 +110,7 @@ func fill(s *Store) error {
 		return fmt.Errorf("Names: %v, %w", names, err)
 	}
 	// How it ended still goes in, and it can be removed.
-	if err := kept.WriteExit(Exit{Code: 3}); err != nil {
+	if err := kept.writeExit(Exit{Code: 3}); err != nil {
 		return err
 	}
 	if !kept.readExit() || kept.Exit.Code != 3 {

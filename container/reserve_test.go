@@ -184,7 +184,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		e, err := s.Reserve(Request{Name: "db", Detached: true})
 		var used *InUseError
 		if errors.As(err, &used) && used.Status == Exited {
-			e, err = s.Find("db") // killed between WriteExit and Remove: that is what -d keeps
+			e, err = s.Find("db") // killed between writeExit and Remove: that is what -d keeps
 		}
 		if err != nil {
 			t.Fatalf("kill %d: %v", i, err)

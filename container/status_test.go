@@ -127,7 +127,7 @@ func TestLife(t *testing.T) {
 	}
 	is(t, s, "db", Running) // until the keeper has written how it ended
 	at := time.Unix(1700000000, 5)
-	if err := e.WriteExit(Exit{Code: 137, At: at, Dropped: 3}); err != nil {
+	if err := e.writeExit(Exit{Code: 137, At: at, Dropped: 3}); err != nil {
 		t.Fatal(err)
 	}
 	if got := is(t, s, "db", Exited); got.Exit.Code != 137 || !got.Exit.At.Equal(at) || got.Exit.Dropped != 3 || !got.Settling() {

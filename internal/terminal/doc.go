@@ -1,21 +1,18 @@
 // Package terminal connects the user's terminal with the pty of a container.
 //
-// The pty comes from the container's own devpts; its master is received over a
-// socket ([ReceiveMaster]). A [Session] keeps the modes of the user's terminal,
-// makes it raw while the container has it, copies bytes both ways, and gives
-// the modes back on every way out:
+// The pty comes from the container's own devpts; its master is not believed to be one
+// ([CheckMaster]). A [Session] keeps the modes of the user's terminal, makes it raw while
+// the container has it, copies bytes both ways, and gives the modes back on every way out:
 //
 //	session, err := terminal.Open(0, 1)
 //	defer session.Close()
-//	signal.Notify(signals, terminal.Signals()...) // and what else is handled
-//	terminal.SetSize(master, size)                // before the command's exec
 //	session.Raw()
-//	err = session.Relay(master)                   // until End, in its own goroutine
+//	err = session.Relay(master) // until End, in its own goroutine
 //
 // All signals are received in one place, by the caller, who offers each to
 // [Session.HandleSignal] and calls [Session.End] when the container is gone. A
 // caller that ends without running its deferred calls, by os.Exit, calls
-// [Session.Restore] first. SIGTERM, SIGHUP, SIGINT and SIGQUIT must be handled
+// [Session.Restore] first. SIGWINCH, SIGTSTP and SIGCONT are the session's own. SIGTERM, SIGHUP, SIGINT and SIGQUIT must be handled
 // from before Raw, because their default action ends the process as it is.
 // SIGTTIN and SIGTTOU must be left alone: a program that catches them and
 // touches its terminal in the background spins.

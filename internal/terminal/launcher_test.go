@@ -71,7 +71,7 @@ func inside(ticks bool) int {
 // its like end the command by SIGKILL, SIGINT is passed on. With mode "panic" it panics on SIGUSR1.
 func launch(mode string, command []string) int {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, Signals()...)
+	signal.Notify(signals, unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1)
 
 	session, err := Open(0, 1)

@@ -6,11 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Signals are those that [Session.HandleSignal] wants to hear of.
-func Signals() []os.Signal {
-	return []os.Signal{unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT}
-}
-
 // HandleSignal acts on a signal that this process received, and tells whether
 // it did, so that it is not passed on to the container:
 //

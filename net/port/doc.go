@@ -6,8 +6,7 @@
 // and not a container that nobody reaches; whoever connects from then on waits in the
 // socket's queue. The sockets are inherited by a forwarder inside the container's net
 // namespace ([ForwardArgs], and package forward below this one), which is the same for every
-// mode that has a net namespace of its own. Where pasta is to forward by itself,
-// [PastaArgs] says the same in its words.
+// mode that has a net namespace of its own.
 //
 // [ParseListenFDs] is the other way for a socket into a container: a listening socket
 // that systemd opened is handed to the command as it is.

@@ -122,10 +122,6 @@ func ends(pidfd int, within time.Duration) bool {
 	return err != nil || ended
 }
 
-// NetNSPath is where the session's net namespace can be opened as long as the
-// session lives; compare the inode number of what was opened with NetNS.
-func (s *Session) NetNSPath() string { return "/proc/" + strconv.Itoa(s.Pid) + "/ns/net" }
-
 // openNamespace opens a file of nsfs. Two processes cannot be mixed up by it: the
 // inode number is compared.
 func openNamespace(path string) (int, error) {

@@ -97,7 +97,7 @@ func offset(a netip.Addr, n byte) netip.Addr {
 func (d Driver) Argv() []string {
 	switch d.Kind {
 	case Pasta:
-		return d.pasta([]string{"-t", "none", "-u", "none", "-T", "none", "-U", "none"})
+		return d.pasta()
 	case Slirp4netns:
 		return d.slirp()
 	case Auto, None:
@@ -114,13 +114,9 @@ func (d Driver) ReadOnce() string {
 	return ""
 }
 
-// ArgvPorts is Argv with the arguments of net/port.PastaArgs in place of those that forward nothing. Pasta alone has
-// them.
-func (d Driver) ArgvPorts(ports []string) []string { return d.pasta(ports) }
-
 // pasta gives all addresses: by itself pasta takes the host's own, which then cannot be reached from inside, and
 // a link-local DNS address. The host's loopback stays out of reach.
-func (d Driver) pasta(ports []string) []string {
+func (d Driver) pasta() []string {
 	argv := []string{
 		d.Path, "--foreground", "--quiet", "--config-net", "--no-map-gw", "--no-netns-quit",
 		"--no-dhcp", "--no-dhcpv6", "--no-ra",
@@ -129,7 +125,8 @@ func (d Driver) pasta(ports []string) []string {
 	if d.isNew {
 		argv = append(argv, "--map-host-loopback", "none", "--map-guest-addr", "none")
 	}
-	argv = append(argv, ports...)
+	// Without these it looks for ports that are open in the container, and forwards all of them.
+	argv = append(argv, "-t", "none", "-u", "none", "-T", "none", "-U", "none")
 	if d.Address.IsValid() {
 		argv = append(argv, "--address", d.Address.String(), "--netmask", strconv.Itoa(d.Subnet.Bits()), "--gateway", d.Gateway.String())
 	} else {
