@@ -86,6 +86,7 @@ var hintRules = [...]hintRule{
 	{plan.KindBind, []unix.Errno{unix.ESTALE}, nil, againHint},
 	{plan.KindBind, []unix.Errno{unix.EINVAL}, nil, "mounts below the source cannot be left out: make the bind recursive"},
 	{plan.KindOpenNull, []unix.Errno{unix.ENOENT}, nil, "the outer /dev lacks it: mount --rbind /dev DIR/dev before chroot DIR, as root"},
+	{plan.KindExec, []unix.Errno{unix.ENOENT}, execsOption, "options stand before ROOTFS: what follows it belongs to the command"},
 	{plan.KindExec, []unix.Errno{unix.ENOEXEC}, nil, "a script needs a first line like #!/bin/sh, a binary must be for this machine's processor"},
 	{plan.KindExec, []unix.Errno{unix.E2BIG}, nil, "one argument or variable has at most 128 KiB, all of them a quarter of ulimit -s"},
 }
@@ -104,6 +105,12 @@ func isStrict(s plan.Step) bool {
 func mapsRoot(s plan.Step) bool {
 	m, ok := s.(plan.MapOwnIDs)
 	return ok && m.UID.Outside == 0
+}
+
+// execsOption tells the commands that look like an option.
+func execsOption(s plan.Step) bool {
+	x, ok := s.(plan.Exec)
+	return ok && len(x.Argv) > 0 && strings.HasPrefix(x.Argv[0], "-")
 }
 
 func inKernelFilesystem(s plan.Step) bool {
@@ -180,6 +187,8 @@ func rootfsError(rootfs string, err error) error {
 	_, statErr := os.Lstat(rootfs)
 	image := strings.Contains(rootfs, ":") || !strings.HasPrefix(rootfs, ".") && !strings.HasPrefix(rootfs, "/")
 	switch {
+	case errors.Is(err, unix.ENOENT) && verbHint(rootfs) != "":
+		return hinted(err, verbHint(rootfs))
 	case errors.Is(err, unix.ENOENT) && errors.Is(statErr, fs.ErrNotExist) && image && looksLikeImage(rootfs):
 		return hinted(err, "ROOTFS is a directory, not an image: unpack one first, as in docker export CONTAINER | rl-unshare tar -x -C DIR")
 	case errors.Is(err, unix.ENOENT):
@@ -190,6 +199,21 @@ func rootfsError(rootfs string, err error) error {
 		return hinted(err, "the caller must be able to enter ROOTFS and the directories above it: ls -ld "+rootfs)
 	}
 	return err
+}
+
+// verbHint is for those who put a verb of docker or podman where ROOTFS belongs; empty for other words.
+func verbHint(word string) string {
+	switch word {
+	case "run", "create", "start":
+		return "there is no verb: rl-run [OPTIONS] ROOTFS [COMMAND [ARG...]]"
+	case "exec", "ps", "logs", "stop", "kill", "wait", "inspect", "rm", "unshare", "net":
+		return "rl-" + word + " is a program of its own: rl-" + word + " --help"
+	case "network":
+		return "rl-net is a program of its own: rl-net --help"
+	case "help", "version":
+		return "rl-run --" + word
+	}
+	return ""
 }
 
 // looksLikeImage reports whether a word is an image reference such as

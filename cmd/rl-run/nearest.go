@@ -23,7 +23,7 @@ func flagError(program string, known iter.Seq[*option], err error) error {
 	all := program + " --help lists all flags"
 	switch {
 	case errors.As(err, &unknown):
-		return unknownFlag(known, unknown, all)
+		return unknownFlag(program, known, unknown, all)
 	case errors.As(err, &missing) && missing.GetSpecifiedName() == "h":
 		return &launch.Hinted{Err: errors.New("parse -h: it needs a value (it is --hostname, as in docker)"), Hint: all}
 	case errors.As(err, &missing):
@@ -40,9 +40,20 @@ func flagError(program string, known iter.Seq[*option], err error) error {
 	return err
 }
 
-func unknownFlag(known iter.Seq[*option], e *pflag.NotExistError, all string) error {
+// unknownFlag says what there is in the place of others' options, or what one was likely meant for; else that all points
+// to all that there are.
+func unknownFlag(program string, known iter.Seq[*option], e *pflag.NotExistError, all string) error {
 	name, cluster := e.GetSpecifiedName(), e.GetSpecifiedShortnames()
+	there := func(name string) string {
+		if program != "rl-run" {
+			return ""
+		}
+		return foreignHint(name)
+	}
 	if cluster == "" {
+		if h := there(name); h != "" {
+			return &launch.Hinted{Err: fmt.Errorf("unknown flag %s", shown("--"+name)), Hint: h}
+		}
 		if near := nearestFlag(known, name); near != "" {
 			return fmt.Errorf("unknown flag %s (did you mean --%s?)", shown("--"+name), near)
 		}
@@ -53,6 +64,9 @@ func unknownFlag(known iter.Seq[*option], e *pflag.NotExistError, all string) er
 		if o.name == long && len(long) > 1 {
 			return fmt.Errorf("unknown flag %s (did you mean --%s?)", shown("-"+cluster), long)
 		}
+	}
+	if h := there(cluster[:1]); h != "" {
+		all = h
 	}
 	if len(cluster) == 1 {
 		return &launch.Hinted{Err: fmt.Errorf("unknown flag %s", shown("-"+cluster)), Hint: all}
