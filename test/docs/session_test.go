@@ -68,13 +68,18 @@ var changing = []struct {
 }{
 	{regexp.MustCompile(`\b40265\d{5}\b`), "INODE"},
 	{regexp.MustCompile(`\b0x[0-9a-f]+\b`), "HEX"},
-	{regexp.MustCompile(`(?m)^ *\d+ (parent|init|command)\b`), "STEP $1"}, // of a plan
+	{regexp.MustCompile(`(?m)^ *\d+ (parent|init|command|driver)\b`), "STEP $1"}, // of a plan
+	{regexp.MustCompile(`exec a guard of .* {3}#`), "exec a guard of DRIVER #"},
 	{regexp.MustCompile(`\bstep \d+\b`), "step N"},
 	{regexp.MustCompile(`\d+ instructions`), "N instructions"},
+	{regexp.MustCompile(`\b10\.\d+\.\d+\.\d+\b`), "10.N.N.N"}, // of a network
 	{regexp.MustCompile(`rl-init \d+`), "rl-init FD"},
 	{regexp.MustCompile(`\d+\.\d+(M| MiB)\b`), "SIZE"},
 	{regexp.MustCompile(`\b\d+ inodes|\b\d+%`), "COUNT"},
 	{regexp.MustCompile(`"Pid": \d+|/proc/\d+/`), "PID"},
+	{regexp.MustCompile(`(?m)^(\w+ +running|web) +\d+ `), "$1 PID "}, // of rl-ps
+	{regexp.MustCompile(`(?m)^ +\d+ (root|1000) `), "PID $1 "},       // of ps
+	{regexp.MustCompile(` (now|\d+ seconds? ago) `), " AGO "},
 	{regexp.MustCompile(`\b[A-Z][a-z]{2} +\d+ \d\d:\d\d\b`), "TIME"},
 	{regexp.MustCompile(`( +CPU\d+)+`), "CPUS"},
 	{regexp.MustCompile(` +`), " "},
@@ -208,5 +213,9 @@ func ownTree(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 }
+
+func TestLifecycle(t *testing.T) { try(t, "docs/lifecycle.md", func(dir string) { ownTree(t, dir) }) }
+
+func TestNetwork(t *testing.T) { try(t, "docs/network.md", func(dir string) { ownTree(t, dir) }) }
 
 func TestUsage(t *testing.T) { try(t, "docs/usage.md", func(dir string) { ownTree(t, dir) }) }
