@@ -15,7 +15,7 @@ import (
 type BindError struct {
 	// Publish is the one port, Count 1; HostPort is 0 where no free one was found.
 	Publish Publish
-	// Owner is who has the port, as "nginx (process 12)"; "" where it is not known.
+	// Owner is who has the port, as "nginx (process 12)" or "a container of yours"; "" where it is not known.
 	Owner string
 	// LowPorts is the first port that users may bind, net.ipv4.ip_unprivileged_port_start,
 	// where the port lies below; else 0.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/rl-run/rl-run/internal/guard"
 )
 
 // findOwner names who holds a port that p cannot have: by process where its
@@ -96,8 +98,12 @@ func parseHexAddr(s string) (netip.Addr, bool) {
 func (s socketLine) owner() string {
 	if s.inode != "0" {
 		if pid, ok := processWith("socket:[" + s.inode + "]"); ok {
-			name, _ := os.ReadFile("/proc/" + pid + "/comm")
-			return fmt.Sprintf("%s (process %s)", strings.TrimSpace(string(name)), pid)
+			text, _ := os.ReadFile("/proc/" + pid + "/comm")
+			name := strings.TrimSpace(string(text))
+			if name == guard.Name || name == "rl-netd" { // they hold what is published
+				return "a container of yours, see rl-ps"
+			}
+			return fmt.Sprintf("%s (process %s)", name, pid)
 		}
 	}
 	if u, err := user.LookupId(s.uid); err == nil {

@@ -160,6 +160,8 @@ func TestRunRefused(t *testing.T) {
 			t.Errorf("-p %s: the command was started", p)
 		}
 	}
+	rlRun(t, "--net=none", "-p", "18082:80")
+	run("-p", "18082:80").Fails(t, 125, "18082/tcp: in use by a container of yours, see rl-ps (step 1)", "takes a free port")
 	run("-p", "192.0.2.77:0:80").Fails(t, 125, "192.0.2.77:0/tcp: not an address of this host", "rl-run: hint: ")
 	run("-p", "80", "--net=host").Fails(t, 125, "-p")
 	// Root of the namespaces may have low ports, unless it is less than that.
