@@ -26,7 +26,7 @@ func completed() []completion.Command {
 	return []completion.Command{
 		{Name: "rl-run", Flags: ofTable(help, allOptions), First: completion.Dirs, Rest: completion.Inside, Ends: true},
 		{Name: "rl-exec", Flags: ofTable(execHelp, execOptions), First: containers, Ends: true},
-		{Name: "rl-unshare", Flags: ofTable(help, unshareOptions), First: completion.Programs, Rest: completion.Programs, Ends: true},
+		{Name: "rl-unshare", Flags: ofTable(unshareHelp, unshareOptions), First: completion.Programs, Rest: completion.Programs, Ends: true},
 		{Name: "rl-ps", Flags: ofHelp(psHelp)},
 		{Name: "rl-logs", Flags: ofHelp(logsHelp), First: containers},
 		{Name: "rl-stop", Flags: ofHelp(stopHelp), First: containers, Rest: containers},

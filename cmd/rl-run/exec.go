@@ -26,13 +26,18 @@ const execHelp = `rl-exec runs a further command in a container.
 
   rl-exec [OPTIONS] NAME COMMAND [ARG...]
 
+Options end at NAME: what follows belongs to the command. It gets what the
+container's own has: namespaces, control group, capabilities, seccomp filter. It
+ends with the container, and when rl-exec is killed; what it leaves in the
+background stays.
+
 Examples:
   rl-exec web ps
   rl-exec -it db sh                 a shell
   rl-exec -u postgres -w /var/lib db psql
   tar -c src | rl-exec build tar -x
 
-Options end at NAME: what follows belongs to the command.
+Options:
   -u, --user USER[:GROUP]    names of the container's own passwd, or ids (those
                        of its command)
   -w, --workdir DIR    (that of its command)
@@ -46,10 +51,7 @@ Options end at NAME: what follows belongs to the command.
   --show-secrets       values of -e in the printed plan, not names alone
   -V, --verbose        print each step as it runs
   --timing             print how long each step took
-
-The command gets what the container's own has: namespaces, control group,
-capabilities, seccomp filter. It ends with the container, and when rl-exec is
-killed; what it leaves in the background stays.
+  -q, --quiet          no notes
 
 Exit codes: the command's own; 125 rl-exec failed; 126 the command cannot be
 executed; 127 it is not found; 128+N it died of signal N.

@@ -168,8 +168,13 @@ func TestHelpIsComplete(t *testing.T) {
 		}
 	}
 	for o := range unshareOptions {
-		if o.name != "quiet" && !strings.Contains(unshareHelp, "--"+o.name) {
+		if !strings.Contains(unshareHelp, "--"+o.name) {
 			t.Errorf("the help of rl-unshare lacks --%s", o.name)
+		}
+	}
+	for o := range execOptions {
+		if !strings.Contains(execHelp, "--"+o.name) {
+			t.Errorf("the help of rl-exec lacks --%s", o.name)
 		}
 	}
 }

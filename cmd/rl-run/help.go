@@ -114,11 +114,21 @@ executed; 127 it is not found; 128+N it died of signal N.
 const unshareHelp = `rl-unshare runs a command of this machine in the id map of your containers: as
 their root, to look at, change or delete trees that have their ids.
 
-  rl-unshare [--userns MODE] [--uidmap C:H:N] [--gidmap C:H:N] [COMMAND [ARG...]]
+  rl-unshare [OPTIONS] [COMMAND [ARG...]]
+
+COMMAND is your shell unless given. Options end there.
 
 Examples:
   rl-unshare rm -rf ./debian
   rl-unshare tar -xf debian.tar -C ./debian
 
-COMMAND is your shell unless given.
+Options (for the map of containers that were started with them):
+  --userns auto|single|keep-id
+                       single: your own id alone; keep-id: your own ids inside
+  --uidmap C:H:N, --gidmap C:H:N
+                       N ids from C inside stand for those from H outside
+  -q, --quiet          no notes
+
+Exit codes: the command's own; 125 rl-unshare failed; 126 the command cannot be
+executed; 127 it is not found; 128+N it died of signal N.
 `

@@ -104,6 +104,12 @@ func TestManualPages(t *testing.T) {
 				t.Errorf("%s.1 has no %q:\n%.300s", c, want, text)
 			}
 		}
+		help := trial.Command{Path: trial.Bin(t, c), Args: []string{"--help"}}.Run(t).Stdout
+		for _, option := range regexp.MustCompile(`(?m)^  (-[^ ,\n]+)`).FindAllStringSubmatch(help, -1) {
+			if !strings.Contains(text, "\n       "+option[1]) {
+				t.Errorf("%s.1 does not explain %s", c, option[1])
+			}
+		}
 		if c != "rl-netd" && c != "rl-veth" && !strings.Contains(text, "EXAMPLES\n") {
 			t.Errorf("%s.1 has no examples", c)
 		}

@@ -30,6 +30,6 @@ complete -c rl-exec -n 'not __rl_exec_words >/dev/null' -l explain -a 'text json
 complete -c rl-exec -n 'not __rl_exec_words >/dev/null' -l show-secrets -d 'values of -e in the printed plan, not names alone'
 complete -c rl-exec -n 'not __rl_exec_words >/dev/null' -l verbose -s V -d 'print each step as it runs'
 complete -c rl-exec -n 'not __rl_exec_words >/dev/null' -l timing -d 'print how long each step took'
-complete -c rl-exec -n 'not __rl_exec_words >/dev/null' -l quiet -s q
+complete -c rl-exec -n 'not __rl_exec_words >/dev/null' -l quiet -s q -d 'no notes'
 complete -c rl-exec -n 'not __rl_exec_words >/dev/null' -l help -d 'say what there is'
 complete -c rl-exec -n 'not __rl_exec_words >/dev/null' -a '(rl-ps -aq 2>/dev/null)'

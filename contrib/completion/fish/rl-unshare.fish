@@ -19,7 +19,7 @@ function __rl_unshare_words
     printf '%s\n' $found
 end
 
-complete -c rl-unshare -n 'not __rl_unshare_words >/dev/null' -l userns -x -a 'auto single keep-id container: (rl-ps -q 2>/dev/null | string replace -r "^" container:)' -d 'single: your own id alone; keep-id: your own ids inside'
+complete -c rl-unshare -n 'not __rl_unshare_words >/dev/null' -l userns -x -a 'auto single keep-id' -d 'single: your own id alone; keep-id: your own ids inside'
 complete -c rl-unshare -n 'not __rl_unshare_words >/dev/null' -l uidmap -x -d 'N ids from C inside stand for those from H outside'
 complete -c rl-unshare -n 'not __rl_unshare_words >/dev/null' -l gidmap -x -d 'N ids from C inside stand for those from H outside'
 complete -c rl-unshare -n 'not __rl_unshare_words >/dev/null' -l quiet -s q -d 'no notes'
