@@ -126,14 +126,26 @@ func (c *Container) removeMountPoint(s plan.RemoveMountPoint) error {
 // RemoveVerb is the name under which the launcher's binary removes a tree.
 const RemoveVerb = "rl-run-remove"
 
-// RemoveLayers deletes a directory of layers in a user namespace with the
-// container's map: its files may belong to any id of it. It is no error if it is gone. path is where the helpers that write
-// maps are looked for.
+// RemoveLayers deletes a directory of layers. Its files may belong to any id of the container's map, and so what the caller cannot
+// delete is deleted in a user namespace with that map; but most containers have only written as their root, who is the caller, and
+// to make a namespace takes two programs of the host and a start of this one. It is no error if it is gone. path is where the helpers
+// that write maps are looked for.
 func RemoveLayers(s plan.RemoveLayers, path string) error {
-	if _, err := os.Lstat(s.Dir); errors.Is(err, fs.ErrNotExist) {
+	if RemoveTree(s.Dir) == nil {
 		return nil
 	}
 	return InMap(userns.Maps{UID: s.UID, GID: s.GID}, path, []string{"/proc/self/exe"}, []string{RemoveVerb, s.Dir})
+}
+
+// RemoveTree deletes a directory of layers with the caller's own privileges. It is no error if it is gone.
+func RemoveTree(dir string) error {
+	// An overlay leaves its work directory without permissions, and in it the mark of one that is volatile.
+	for _, name := range [...]string{"/work/work", "/work/work/incompat"} {
+		if err := os.Chmod(dir+name, 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return os.RemoveAll(dir)
 }
 
 // InMap runs a program of the host in a user namespace with the given maps, as

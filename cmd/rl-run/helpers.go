@@ -57,11 +57,7 @@ func removeTree(args []string) int {
 	if len(args) != 1 {
 		return fail(fmt.Errorf("remove: started without its argument"))
 	}
-	// an overlay leaves its work directory without permissions
-	if err := os.Chmod(args[0]+"/work/work", 0o700); err != nil && !os.IsNotExist(err) {
-		return fail(err)
-	}
-	if err := os.RemoveAll(args[0]); err != nil {
+	if err := launch.RemoveTree(args[0]); err != nil {
 		return fail(err)
 	}
 	return 0
