@@ -2,12 +2,14 @@ package container
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -278,5 +280,53 @@ func TestEmptyDirectoriesGo(t *testing.T) {
 		if _, err := os.Lstat(dir + "/rl-run"); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: it is left (%v)", made, err)
 		}
+	}
+}
+
+// An heir has to do with its own launcher alone: it does not wait for what is being done behind another one.
+func TestInheritLeavesOthersAlone(t *testing.T) {
+	s, dir := newStore(t)
+	said, launchers := race(t, dir, []string{"mine", "others"})
+	if said[0] != "reserved" || said[1] != "reserved" {
+		t.Fatal(said)
+	}
+	others := dir + "/rl-run/c/others/" + cleanupFile
+	put(t, others, "{}")
+	busy, err := os.Open(others)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	if err := unix.Flock(int(busy.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	mine, err := RefOf(launchers[0].Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range launchers {
+		kill(t, l)
+	}
+	done := make(chan error)
+	go func() { done <- s.Inherit(fmt.Sprintf("%d.%d", mine.PID, mine.Start)) }()
+	select {
+	case err = <-done:
+	case <-time.After(grace):
+		t.Error("it waits for the other's")
+		busy.Close()
+		err = <-done
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	if names, err := s.Names(); err != nil || len(names) != 1 || names[0] != "others" {
+		t.Errorf("%v, %v", names, err)
+	}
+	busy.Close()
+	if err := s.sweepAll(); err != nil {
+		t.Error(err)
+	}
+	if names, err := s.Names(); err != nil || len(names) != 0 {
+		t.Errorf("%v, %v", names, err)
 	}
 }

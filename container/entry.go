@@ -42,8 +42,17 @@ type Entry struct {
 	written map[string][]byte // by the launcher, in case the directory vanishes
 }
 
-// open opens an entry in the directory c and looks at its status.
+// open opens an entry in the directory c, looks at its status, and does what is to be done behind it.
 func (s *Store) open(c int, path, name string) (*Entry, error) {
+	e, err := s.peek(c, path, name)
+	if err == nil {
+		e.cleanUp()
+	}
+	return e, err
+}
+
+// peek is open without that.
+func (s *Store) peek(c int, path, name string) (*Entry, error) {
 	e := &Entry{Name: name, store: s, path: path + "/" + name, dir: -1, exitFD: -1}
 	dir, err := sys.OpenAt(c, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	switch {
@@ -62,7 +71,6 @@ func (s *Store) open(c int, path, name string) (*Entry, error) {
 		e.Close() // it is being deleted: the state goes last
 		return nil, unix.ENOENT
 	}
-	e.cleanUp()
 	return e, nil
 }
 

@@ -41,10 +41,11 @@ func (s *Store) Inherit(argument string) error {
 		_, _ = sys.Readable(fd, int(grace/time.Millisecond))
 		_ = unix.Close(fd)
 	}
-	// A container whose keeper has ended, or whose launcher, is about to end.
-	for end := time.Now().Add(5 * grace); ; time.Sleep(2 * time.Millisecond) {
+	// A container whose keeper has ended, or whose launcher, is about to end. What others have started is for their heirs: each waiting
+	// for all would take them as long as all together.
+	for end, pause := time.Now().Add(5*grace), time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		busy := false
-		err := s.Each(func(e *Entry) error {
+		err := s.each(&owner, func(e *Entry) error {
 			// An init that is killed before it has executed cannot be looked at any more, as if it were somebody else's.
 			dying := e.Status == Damaged
 			if e.State.Owner != owner || !e.Settling() && !dying || e.State.Detached && !e.hasCleanup() {
@@ -62,5 +63,6 @@ func (s *Store) Inherit(argument string) error {
 		if err != nil || !busy || time.Now().After(end) {
 			return err
 		}
+		time.Sleep(pause)
 	}
 }

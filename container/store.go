@@ -1,10 +1,12 @@
 package container
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -85,7 +87,7 @@ func (s *Store) Find(name string) (*Entry, error) {
 	}
 	if err == nil && e.stale() {
 		e.Close()
-		_ = s.sweep()
+		_ = s.sweep([]string{name})
 		return nil, &UnknownError{name}
 	}
 	return e, err
@@ -93,7 +95,11 @@ func (s *Store) Find(name string) (*Entry, error) {
 
 // Each opens one container after the other, in no order, and closes it when f returns. It removes what was left by
 // launchers that were killed. The error is of the runtime directory or f's own, after which it stops.
-func (s *Store) Each(f func(*Entry) error) error {
+func (s *Store) Each(f func(*Entry) error) error { return s.each(nil, f) }
+
+// each is Each for the containers of one launcher, where an owner is named: those of others are not looked at, since to look is to
+// do what is to be done behind a container, which can take long.
+func (s *Store) each(owner *Ref, f func(*Entry) error) error {
 	c, path, err := s.dir.Sub(folder, false)
 	if errors.Is(err, unix.ENOENT) {
 		s.dir.Tidy(folder)
@@ -109,14 +115,18 @@ func (s *Store) Each(f func(*Entry) error) error {
 		return err
 	}
 	sweep := len(all) == 0 // made by one that was killed before it had made its entry
+	var stale []string
 	for _, name := range all {
 		if CheckName(name) != nil {
 			sweep = true
 			continue
 		}
+		if owner != nil && anothers(c, name, *owner) {
+			continue
+		}
 		e, err := s.open(c, path, name)
 		if errors.Is(err, unix.ENOENT) {
-			sweep = true
+			stale = append(stale, name)
 			continue
 		}
 		if err != nil {
@@ -124,7 +134,7 @@ func (s *Store) Each(f func(*Entry) error) error {
 		}
 		if e.stale() {
 			e.Close()
-			sweep = true
+			stale = append(stale, name)
 			continue
 		}
 		err = f(e)
@@ -133,10 +143,17 @@ func (s *Store) Each(f func(*Entry) error) error {
 			return err
 		}
 	}
-	if sweep {
-		_ = s.sweep()
+	if sweep || len(stale) > 0 {
+		_ = s.sweep(stale)
 	}
 	return nil
+}
+
+// anothers reports whether the state of an entry can be read, and says that another process has started the container.
+func anothers(c int, name string, owner Ref) bool {
+	var st State
+	text, err := readFile(c, name+"/"+stateFile)
+	return err == nil && json.Unmarshal(text, &st) == nil && st.Owner != owner
 }
 
 // lock opens the directory of the containers with a lock on it, which goes with the fd.
@@ -152,9 +169,10 @@ func (s *Store) lock() (c int, path string, err error) {
 	return c, path, nil
 }
 
-// sweep removes what nobody will remove any more: the entries of foreground containers and of starts whose launcher
-// is gone, and what was being made or deleted by a process that is gone.
-func (s *Store) sweep() error {
+// sweep removes what nobody will remove any more: of the names that were found so, the entries of foreground containers and of starts
+// whose launcher is gone; and what was being made or deleted by a process that is gone. All that takes long is done without the lock,
+// for which every start with a name that is taken waits.
+func (s *Store) sweep(stale []string) error {
 	c, path, err := s.lock()
 	if err != nil {
 		return err
@@ -170,8 +188,8 @@ func (s *Store) sweep() error {
 			if !makerLives(name) {
 				away = append(away, name)
 			}
-		case CheckName(name) == nil:
-			e, err := s.open(c, path, name)
+		case slices.Contains(stale, name):
+			e, err := s.peek(c, path, name)
 			if err != nil {
 				_ = unix.Unlinkat(c, name+"/"+memoFile, 0)
 				_ = unix.Unlinkat(c, name, unix.AT_REMOVEDIR) // of one that was killed before it had deleted all
