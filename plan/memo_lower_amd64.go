@@ -14,7 +14,7 @@ import (
 
 // A memo is a plan that was run, kept as the programs that it was lowered to, together with what else the launcher does and
 // with the premises of the plan. It is the memory of an arena as a file, which the same launcher, called again in the same
-// way, maps at the same address and runs before Go's runtime has begun: see recall_amd64.go. Whatever is not as it was ends there,
+// way, reads to the same address and runs before Go's runtime has begun: see recall_amd64.go. Whatever is not as it was ends there,
 // at the latest with the first step that fails, and the plan is compiled anew. Any command can be started by it.
 
 // memoAt is where it lies: far from where the kernel puts programs, libraries and stacks, and from sharedAt.
@@ -102,7 +102,7 @@ type memo struct {
 	execs  uint64     // the entry that does that
 	initFD int64      // pidfd of init
 	joined ProcessRef // whose namespaces a joiner enters; zero for none
-	boot   [40]byte   // in which that one runs
+	boot   [40]byte   // in which the memo was kept
 	nested uint64     // address of init's pid, as its joiner leaves it
 	said   [2]uint64  // the records of joiner and init, in either order
 	says   [2]uint64  // what they are to be
@@ -147,6 +147,11 @@ func (m *Memo) lower() (pieces []piece, free func(), err error) {
 	k := (*memo)(a.alloc(int(unsafe.Sizeof(memo{}))))
 	k.magic, k.size, k.launcher = memoMagic, arenaSize, self
 	k.program = recalled.program
+	boot, err := sys.BootID()
+	if err != nil {
+		return nil, nil, err
+	}
+	copy(k.boot[:], boot)
 	k.asked, k.opened, k.pairs = -1, [4]int64{-1, -1, -1, -1}, [2][2]int32{{-1, -1}, {-1, -1}}
 	if !k.callers(a, m.Words) {
 		return nil, nil, errNoMemo
@@ -158,11 +163,6 @@ func (m *Memo) lower() (pieces []piece, free func(), err error) {
 	if shape.joins {
 		c.joins, c.pidfds = true, map[string]int{m.Joined.Name: memoJoined}
 		k.joined = ProcessRef{PID: m.Joined.PID, Start: m.Joined.Start} // the name is Go's memory
-		boot, err := sys.BootID()
-		if err != nil {
-			return nil, nil, err
-		}
-		copy(k.boot[:], boot)
 		if err := c.addHelpers(m.Plan); err != nil {
 			return nil, nil, err
 		}

@@ -167,7 +167,7 @@ func recall(sp uintptr) {
 	if m == nil {
 		return
 	}
-	if m.calledSo() && m.joinedLives() {
+	if m.calledSo() && m.sameBoot() && m.joinedLives() {
 		switch {
 		case !m.share():
 			closeFD(m.joinedFD())
@@ -184,63 +184,6 @@ func recall(sp uintptr) {
 
 // atSecure is AT_SECURE: the process has privileges that its caller has not.
 const atSecure = 23
-
-// ownDirs reports whether the directories of the memo's name, from the runtime directory's parent on, whose path has so many bytes,
-// are the user's alone, as package runtimedir wants them. One that is not there is none that others could have filled.
-//
-//go:nosplit
-func ownDirs(top uintptr, uid int) bool {
-	const (
-		noFollow, missing = 0x100, -2
-		kind, directory   = 0o170000, 0o040000
-	)
-	flags := uintptr(0)
-	for at := addr(&name) + top; char(at) != 0; at++ {
-		if char(at) != '/' {
-			continue
-		}
-		*(*byte)(unsafe.Add(nil, at)) = 0
-		n := kernel(sysStatx, ^uintptr(99), addr(&name), flags, 0x7ff, addr(&answer))
-		*(*byte)(unsafe.Add(nil, at)) = '/'
-		if n == missing {
-			return true
-		}
-		mode := answer[3] >> 32 & 0xffff
-		if n != 0 || answer[2]>>32 != uint64(uid) || mode&kind != directory || mode&0o022 != 0 {
-			return false
-		}
-		flags = noFollow // of what is below
-	}
-	return true
-}
-
-// load maps the memo.
-//
-//go:nosplit
-func load(uid int) *memo {
-	fd := kernel(sysOpenat, ^uintptr(99), addr(&name), 0o400000|0o2000000|0o4000, 0, 0) // O_NOFOLLOW|O_CLOEXEC|O_NONBLOCK
-	if fd < 0 {
-		return nil
-	}
-	ok := kernel(sysFstat, uintptr(fd), addr(&answer), 0, 0, 0) == 0 &&
-		uint32(answer[3]) == 0o100600 && answer[3]>>32 == uint64(uid) && // st_mode, st_uid
-		answer[2] == 1 && answer[6] == arenaSize // st_nlink, st_size
-	mapped := 0
-	if ok {
-		// PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_NORESERVE|MAP_FIXED_NOREPLACE
-		mapped = kernel(sysMmap, memoAt, arenaSize, 3, 0x2|0x4000|0x100000, uintptr(fd))
-	}
-	kernel(sysClose, uintptr(fd), 0, 0, 0, 0)
-	if mapped != memoAt {
-		return nil
-	}
-	m := (*memo)(unsafe.Add(nil, memoAt))
-	if m.magic != memoMagic || m.size != arenaSize || m.launcher != self {
-		kernel(sysMunmap, memoAt, arenaSize, 0, 0, 0)
-		return nil
-	}
-	return m
-}
 
 // calledSo reports whether the memo is of a call with the same words before the command and the same environment.
 //

@@ -141,7 +141,7 @@ func (k *memo) joinedLives() bool {
 	}
 	high := kernel(sysFcntl, uintptr(fd), fDupFDCloexec, memoJoined, 0, 0)
 	kernel(sysClose, uintptr(fd), 0, 0, 0, 0)
-	if high != memoJoined || !k.joinedStarted() || !k.sameBoot() {
+	if high != memoJoined || !k.joinedStarted() {
 		closeFD(int64(high))
 		return false
 	}
@@ -180,7 +180,8 @@ func (k *memo) joinedStarted() bool {
 	return start == k.joined.Start
 }
 
-// sameBoot reports whether the machine has not been booted since: a start time counts from then.
+// sameBoot reports whether the machine has not been booted since: a start time counts from then, and of a file that was written
+// just before a machine went down some pages may be missing.
 //
 //go:nosplit
 func (k *memo) sameBoot() bool {

@@ -14,6 +14,7 @@ const (
 	sysSigprocmask, sysKill, sysWait4               = 14, 62, 61
 	sysFcntl, sysPidfdOpen, fDupFDCloexec           = 72, 434, 1030
 	sysFtruncate, sysPwrite, sysMemfdCreate         = 77, 18, 319
+	sysPread                                        = 17
 	sysGetpid, sysPpoll, sysSigaction               = 39, 271, 13
 	sysSignalfd4, sysPidfdSendSignal, sysShutdown   = 289, 424, 48
 	sysGeteuid, sysExitGroup, sysOpenat, sysStatx   = 107, 231, 257, 332

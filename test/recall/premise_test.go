@@ -1,6 +1,7 @@
 package recall
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -261,6 +262,15 @@ func TestUnusable(t *testing.T) {
 			bad := slices.Clone(good)
 			for i := 16; i < 56; i++ { // its file
 				bad[i] ^= 0x55
+			}
+			must(t, os.WriteFile(memo, bad, 0o600))
+		},
+		"of another boot": func() {
+			boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+			must(t, err)
+			bad := bytes.Replace(good, bytes.TrimSpace(boot), []byte("00000000-0000-4000-8000-000000000000"), 1)
+			if bytes.Equal(bad, good) {
+				t.Error("a memo does not tell its boot")
 			}
 			must(t, os.WriteFile(memo, bad, 0o600))
 		},
