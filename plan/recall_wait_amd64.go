@@ -39,9 +39,11 @@ func (k *memo) ends() bool {
 	if !ended {
 		return false
 	}
-	for kernel(sysWait4, uintptr(k.pid), addr(&k.status), 0, 0, 0) == -eintr {
+	n := -eintr
+	for n == -eintr {
+		n = kernel(sysWait4, uintptr(k.pid), addr(&k.status), 0, 0, 0)
 	}
-	return true
+	return n == int(k.pid) // else how it ended is not known yet
 }
 
 // passOn gives init a signal, unless the caller ignores it. A stop is the launcher's own.
