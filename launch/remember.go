@@ -115,7 +115,7 @@ func (s *Start) memoPorts(spec *Spec, d session.Dir) (list []plan.MemoPort, name
 		number := strconv.Itoa(p.Number)
 		list = append(list, plan.MemoPort{
 			Number: p.Number, Message: n.LinkMessage(p, inner, session.ByFD, plan.MemoNetNS).Message, Inner: inner, Link: linkTo(p),
-			Names: dir + "/" + number, Aside: dir + "/.new-" + number,
+			Names: dir + "/" + number, Aside: dir + "/." + number + ".memo",
 		})
 		p = n.Next(p)
 	}

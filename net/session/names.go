@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -100,8 +101,8 @@ func readNames(path string) ([]string, bool) {
 // NamesDir is the directory in which Register writes, for who watches it.
 func (d Dir) NamesDir(network string) string { return d.path("names", network) }
 
-// Release removes the names at a port whose link is gone. live tells whether a
-// link of that name exists; it is asked after the file was taken away, so that
+// Release removes the names at a port whose link is gone, with what was left by one that was killed before it had written them. live
+// tells whether a link of that name exists; it is asked after the file was taken away, so that
 // the file of a new container at the same address is put back.
 //
 // The order holds because a container's link is made before its names are
@@ -110,10 +111,16 @@ func (d Dir) Release(network string, number int, live func() bool) {
 	dir := d.path("names", network)
 	path := dir + "/" + strconv.Itoa(number)
 	aside := dir + "/.gone-" + strconv.Itoa(number)
-	if unix.Rename(path, aside) != nil {
+	named := unix.Rename(path, aside) == nil
+	unnamed, _ := filepath.Glob(dir + "/." + strconv.Itoa(number) + ".*") // the pattern is not malformed
+	switch {
+	case !named && len(unnamed) == 0:
 		return
-	}
-	if live() {
+	case !live():
+		for _, temporary := range unnamed {
+			_ = os.Remove(temporary)
+		}
+	case named:
 		// NOREPLACE: names written since then are the newer ones.
 		_ = unix.Renameat2(unix.AT_FDCWD, aside, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
 	}

@@ -2,6 +2,8 @@ package session
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -104,9 +106,22 @@ func TestRegister(t *testing.T) {
 	if names, _ := d.Names("db"); !slices.Equal(names[5], []string{"new"}) {
 		t.Errorf("the new container's names are %v", names[5])
 	}
+	// Another one is killed before it has given them their name.
+	for _, name := range []string{".5.memo", ".5.4711", ".51.4711"} {
+		if err := os.WriteFile(d.NamesDir("db")+"/"+name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.Release("db", 5, func() bool { return true })
+	if left, _ := filepath.Glob(d.NamesDir("db") + "/.*"); len(left) != 3 {
+		t.Errorf("of links that live there is %v", left)
+	}
 	d.Release("db", 5, func() bool { return false })
 	if p, ok := n.Free(d, 0); !ok || p.Number != 5 {
 		t.Errorf("free: %+v %v", p, ok)
+	}
+	if left, _ := filepath.Glob(d.NamesDir("db") + "/.*"); len(left) != 1 || filepath.Base(left[0]) != ".51.4711" {
+		t.Errorf("left is %v", left)
 	}
 }
 
