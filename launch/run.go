@@ -162,6 +162,9 @@ func (c *Container) run() (err error) {
 			handed = true
 		}
 		if err := c.parentStep(e.Step); err != nil {
+			if child := c.failedBefore(); child != nil {
+				return child // of which this is a consequence: who maps the ids of a child that is gone gets EACCES
+			}
 			if child := (*plan.StepError)(nil); errors.As(err, &child) {
 				return err // of a child, on which this step waits
 			}
@@ -173,6 +176,14 @@ func (c *Container) run() (err error) {
 	}
 	defer c.connection.close()
 	return c.Child.Running()
+}
+
+// failedBefore is what a child that has been started has told of its own failure.
+func (c *Container) failedBefore() *plan.StepError {
+	if c.Child == nil || !c.Child.Started() {
+		return nil
+	}
+	return c.Child.Failed()
 }
 
 // runAnyClone runs a plan that no fact of Host but Clone3 is in.

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // Options are how a plan is run, as against what it does.
@@ -327,6 +329,22 @@ func (c *Child) Await(index int) error {
 	}
 	c.reached = -1
 	return nil
+}
+
+// Failed returns what a child has told of a step that failed, and does not wait for it: nil for nothing so far.
+func (c *Child) Failed() *StepError {
+	for {
+		if ready, err := sys.Readable(c.theirs, 0); err != nil || !ready {
+			return nil
+		}
+		_, ok, err := c.next()
+		if failed, is := errors.AsType[*StepError](err); is {
+			return failed
+		}
+		if !ok {
+			return nil
+		}
+	}
 }
 
 // Running waits until both init and command have executed what they are for, or
