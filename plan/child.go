@@ -64,7 +64,7 @@ type Child struct {
 }
 
 // ErrGone is what Await returns when init ended without a word: it was killed.
-var ErrGone = errors.New("init ended unexpectedly")
+var ErrGone = errors.New("wait for init: it ended unexpectedly")
 
 // Prepare lowers the children's steps of a plan. Nothing is started yet.
 func Prepare(pl Plan, o Options) (_ *Child, err error) {

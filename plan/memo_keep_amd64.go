@@ -52,12 +52,14 @@ func Recalled() (c *Child, image, signals int, err error) {
 func RecalledPort() int { return recalled.port }
 
 // Begun returns why what a memo has started has failed, once its command may have begun: so it may not be started anew; nil for
-// what may. pl is the plan of this call. Errors are *StepError, or ErrGone.
+// what may. pl is the plan of this call. Errors are *StepError, ErrGone, or of the launcher's own calls.
 func Begun(pl Plan) error {
 	r := &recalled
 	switch {
 	case !r.begun:
 		return nil
+	case r.record[1] == 0 && r.errno > 0 && r.errno != int32(unlike) && r.errno < memoDone:
+		return fmt.Errorf("wait for init: %w", unix.Errno(r.errno))
 	case r.record[1] == 0, r.record[0] < 0, int(r.record[0]) >= len(pl.Entries):
 		return ErrGone
 	}

@@ -18,6 +18,7 @@ var recalled struct {
 	port    int       // the place on a bridge that a container has got
 	begun   bool      // what it has started has failed once the command may have begun
 	record  [2]int32  // and with which record of a child
+	errno   int32     // and at which errno of the launcher's own
 	miss    bool      // there was none, or its premises do not hold
 
 	pid, pidfd, theirs, image int    // of a container that goes on; pid is 0 for none
@@ -272,7 +273,7 @@ func (k *memo) run() {
 		}
 		end(k.pid)
 		if k.began != 0 && uint64(uint32(word(uintptr(k.record)))) != k.execs {
-			r.begun, r.record = true, *(*[2]int32)(unsafe.Add(nil, uintptr(k.record)))
+			r.begun, r.record, r.errno = true, *(*[2]int32)(unsafe.Add(nil, uintptr(k.record))), mine.errno
 		}
 		for fd := int64(memoImage); fd < memoFDs; fd++ {
 			closeFD(fd)
