@@ -42,15 +42,16 @@ func TestKilledExecLeavesNothing(t *testing.T) {
 			}
 			bin := trial.Bin(t, mode.program)
 			n := (kills(t, 500) + len(modes) - 1) / len(modes)
+			took := duration(t, bin, slices.Concat(mode.options, []string{"/bin/true"}))
 			o := launcher{
 				path: bin,
 				args: func(mark string) []string {
 					return slices.Concat(mode.options, []string{"/bin/sh", "-c", script, mark})
 				},
-				window:  duration(t, bin, slices.Concat(mode.options, []string{"/bin/true"})),
+				window:  took,
 				adapt:   true,
 				lasting: lasting,
-			}.run(t, n, leak.Patience)
+			}.run(t, n, patience(took))
 			o.report(t)
 			if len(o.left) > 0 {
 				t.Errorf("%d of %d kills left something behind", len(o.left), o.kills)
@@ -58,17 +59,22 @@ func TestKilledExecLeavesNothing(t *testing.T) {
 			if 2*o.early < n {
 				t.Errorf("%d of %d kills came before the exec of the command, want half", o.early, o.kills)
 			}
-			var inside []string
-			for end := time.Now().Add(leak.Patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-				if inside = members(t, pid); len(inside) == 2 {
-					break
-				}
-			}
-			if len(inside) != 2 { // init and sleep
-				t.Errorf("in the container are\n\t%s", strings.Join(inside, "\n\t"))
-			}
+			alone(t, "killed")
 		})
 	}
+}
+
+// alone waits until nothing is in a container but its init and its command.
+func alone(t *testing.T, name string) {
+	t.Helper()
+	pid := pidOf(t, name)
+	var inside []string
+	for end := time.Now().Add(leak.Patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if inside = members(t, pid); len(inside) == 2 {
+			return
+		}
+	}
+	t.Errorf("in the container are\n\t%s", strings.Join(inside, "\n\t"))
 }
 
 // pidOf returns the pid of a container's init.

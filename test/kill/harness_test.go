@@ -23,7 +23,8 @@ type launcher struct {
 	path string
 	args func(mark string) []string // mark becomes an argument of the command in the container
 
-	window time.Duration // kills are drawn from the time between the launcher's exec and this
+	// kills are drawn from a window of time, which begins so long after the launcher's exec
+	after, window time.Duration
 	// adapt moves the end of the window so that two kills in three come before the exec of
 	// the command. Every tenth kill then comes long after it.
 	adapt bool
@@ -54,6 +55,15 @@ const (
 	keepers    = 16
 )
 
+// patience is how long what a launcher has started may live on, where a start takes so long. What an heir does takes about as long as a
+// start, and an emulated machine is as fast as what else runs on the real one lets it be.
+func patience(took time.Duration) time.Duration {
+	if leak.Slow(1) == 1 {
+		return leak.Patience
+	}
+	return max(leak.Patience, 10*took)
+}
+
 // run kills n launchers, and, with adapt, goes on until n/2 kills were early.
 func (l launcher) run(t *testing.T, n int, settle time.Duration) outcome {
 	t.Helper()
@@ -76,7 +86,7 @@ func (l launcher) run(t *testing.T, n int, settle time.Duration) outcome {
 				started++
 				mark := fmt.Sprintf("killed-%d-%d", os.Getpid(), started)
 				long := l.adapt && started%10 == 0
-				delay := time.Duration(rand.Int64N(int64(window)))
+				delay := l.after + time.Duration(rand.Int64N(int64(window)))
 				if long {
 					delay += 3 * window
 				}

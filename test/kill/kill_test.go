@@ -2,7 +2,6 @@ package kill
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,6 +65,7 @@ func TestKilledLauncherLeavesNothing(t *testing.T) {
 		// Without a pid namespace no kernel ends the rest when pid 1 goes.
 		{"pid of the host", []string{"--pid=host"}},
 		{"another user beside it", []string{"--pid=host", "-u", "1000"}},
+		{"published port", []string{"-p", "127.0.0.1::80"}},
 		// Whose state is written down before the start.
 		{"with a name", []string{"--net=none", "--name=NAME"}},
 	}
@@ -74,6 +74,7 @@ func TestKilledLauncherLeavesNothing(t *testing.T) {
 			leak.Watch(t)
 			n := (kills(t, 500) + len(modes) - 1) / len(modes)
 			options := append([]string{"-V"}, mode.flags...)
+			took := duration(t, bin, slices.Concat(options, []string{tree, "/bin/true"}))
 			o := launcher{
 				path: bin,
 				args: func(mark string) []string {
@@ -83,9 +84,9 @@ func TestKilledLauncherLeavesNothing(t *testing.T) {
 					}
 					return slices.Concat(own, []string{tree, "/bin/sh", "-c", script, mark})
 				},
-				window: duration(t, bin, slices.Concat(options, []string{tree, "/bin/true"})),
+				window: took,
 				adapt:  true,
-			}.run(t, n, leak.Patience)
+			}.run(t, n, patience(took))
 			o.report(t)
 			if len(o.left) > 0 {
 				t.Errorf("%d of %d kills left something behind", len(o.left), o.kills)
@@ -94,30 +95,6 @@ func TestKilledLauncherLeavesNothing(t *testing.T) {
 				t.Errorf("%d of %d kills came before the exec of the command, want half", o.early, o.kills)
 			}
 		})
-	}
-}
-
-// A start by memo, which has no -V to tell how far it has come: kills at any moment of it, and a while behind.
-func TestKilledMemoLeavesNothing(t *testing.T) {
-	trial.NeedUser(t)
-	bin, tree := trial.Bin(t, "rl-run"), trial.Tree(t, "busybox")
-	for _, options := range [][]string{{"--net=none"}, {"--net=none", "--userns=single"}} {
-		leak.Watch(t, leak.Except(func(l leak.Leak) bool { return l.Kind == leak.File }))
-		took := duration(t, bin, slices.Concat(options, []string{tree, "/bin/true"}))
-		if kept, err := filepath.Glob(os.Getenv("XDG_RUNTIME_DIR") + "/rl-run/starts/*"); err != nil || len(kept) == 0 {
-			t.Fatalf("no memo is kept: %v", err)
-		}
-		o := launcher{
-			path: bin,
-			args: func(mark string) []string {
-				return slices.Concat(options, []string{tree, "/bin/sh", "-c", script, mark})
-			},
-			window: took * 3 / 2,
-		}.run(t, kills(t, 500)/2, leak.Patience)
-		t.Logf("%d kills within %v of a start of %v; the last was gone after %v", o.kills, took*3/2, took, o.slowest.Round(time.Millisecond))
-		if len(o.left) > 0 {
-			t.Errorf("%v: %d of %d kills left something behind: %v", options, len(o.left), o.kills, o.left[0])
-		}
 	}
 }
 
