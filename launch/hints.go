@@ -86,7 +86,7 @@ var hintRules = [...]hintRule{
 	{plan.KindBind, []unix.Errno{unix.ESTALE}, nil, againHint},
 	{plan.KindBind, []unix.Errno{unix.EINVAL}, nil, "mounts below the source cannot be left out: make the bind recursive"},
 	{plan.KindOpenNull, []unix.Errno{unix.ENOENT}, nil, "the outer /dev lacks it: mount --rbind /dev DIR/dev before chroot DIR, as root"},
-	{plan.KindExec, []unix.Errno{unix.ENOENT}, execsOption, "options stand before ROOTFS: what follows it belongs to the command"},
+	{plan.KindExec, []unix.Errno{unix.ENOENT}, execsOption, "options stand before ROOTFS, or before NAME with rl-exec: what follows belongs to the command"},
 	{plan.KindExec, []unix.Errno{unix.ENOEXEC}, nil, "a script needs a first line like #!/bin/sh, a binary must be for this machine's processor"},
 	{plan.KindExec, []unix.Errno{unix.E2BIG}, nil, "one argument or variable has at most 128 KiB, all of them a quarter of ulimit -s"},
 }
