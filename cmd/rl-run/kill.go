@@ -67,8 +67,11 @@ func kill(args []string) int {
 func signalNumber(name string) (unix.Signal, bool) {
 	const rtmin, rtmax = 34, 64
 	name = strings.TrimPrefix(strings.ToUpper(name), "SIG")
-	if s := unix.SignalNum("SIG" + name); s != 0 {
-		return s, true
+	// unix.SignalNum would make a map of all of them, at each start.
+	for s := unix.Signal(1); s <= unix.SIGSYS; s++ {
+		if known, is := strings.CutPrefix(unix.SignalName(s), "SIG"); is && known == name {
+			return s, true
+		}
 	}
 	base, sign := 0, 1
 	if rest, ok := strings.CutPrefix(name, "RTMIN"); ok && (rest == "" || len(rest) > 1 && rest[0] == '+') {
