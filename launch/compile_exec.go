@@ -117,8 +117,11 @@ func (c *compiler) enter(t *Target) {
 	join := func(s plan.Step, why string) { c.Plan.Add(plan.Joiner, s, why) }
 	c.parent(plan.StartJoiner{}, "a user namespace is entered by a process of one thread, a pid namespace by its child")
 	join(plan.DieWithParent{}, "")
-	if c.spec.NoStdin {
+	switch {
+	case c.spec.NoStdin:
 		join(plan.NullStdin{Output: c.spec.Detach}, "")
+	case c.spec.Terminal:
+		join(ownFiles, notTheirs)
 	}
 	if t.Cgroup != "" {
 		c.parent(plan.JoinCgroup{Path: t.Cgroup}, "its limits are the command's, too")

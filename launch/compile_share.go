@@ -131,12 +131,20 @@ func (c *compiler) within(bounding, added *caps.Set) error {
 	return nil
 }
 
+// ownFiles is for a command that is not given the caller's stdin, stdout and stderr: who joins a container has them no longer either.
+var ownFiles = plan.NullStdin{Output: true, Until: true}
+
+const notTheirs = "the terminal of the caller is not for the container, nor for who looks at a process as it ends"
+
 // startJoined has a joiner start init: it may see no more of the launcher than a
 // process of that container, which may share its pid namespace, is to see.
 func (c *compiler) startJoined(by plan.Actor, flags uint64) {
 	join := func(s plan.Step, why string) { c.Plan.Add(plan.Joiner, s, why) }
 	c.Plan.Add(by, plan.StartJoiner{}, "a user namespace is entered by a process of one thread, a pid namespace by its child")
 	join(plan.DieWithParent{}, "")
+	if c.spec.Terminal || c.spec.Detach {
+		join(ownFiles, notTheirs)
+	}
 	join(plan.OwnMemory{}, "the other container must not reach rl-run's binary, memory and command line")
 	join(plan.HideMemory{}, "")
 	for _, s := range c.shares {

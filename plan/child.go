@@ -69,7 +69,7 @@ var ErrGone = errors.New("wait for init: it ended unexpectedly")
 // Prepare lowers the children's steps of a plan. Nothing is started yet.
 func Prepare(pl Plan, o Options) (_ *Child, err error) {
 	c := &Child{plan: pl, PIDFD: -1, Terminal: -1, netns: -1, userns: -1, reached: -1}
-	c.oldClone = o.OldClone
+	c.oldClone, c.verbose = o.OldClone, o.Verbose
 	c.network = network{o.Network.Guard, o.Network.Ready, o.Network.Messages, o.Network.Sockets, o.Network.Forward}
 	c.image, c.control, c.theirs, c.pidEvent, c.toCmd, c.toInit = o.Image, -1, -1, -1, -1, -1
 	defer func() {

@@ -63,6 +63,7 @@ var allSteps = []Step{
 	SetLimit{"nofile", unix.RLIMIT_NOFILE, 1, 2},
 	NullStdin{},
 	NullStdin{Output: true},
+	NullStdin{Output: true, Until: true},
 	CloseOnExec{},
 	ResetSignals{},
 	Chdir{"/"},

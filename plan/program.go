@@ -42,6 +42,7 @@ type wiring struct {
 	apart          int // memfd of the interpreter, for OwnMemory; else -1
 	pidfds         map[string]int
 	oldClone       bool  // Options.OldClone
+	verbose        bool  // Options.Verbose
 	memo           *memo // that the program is for; nil for one that is run at once
 }
 

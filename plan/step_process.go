@@ -66,8 +66,9 @@ type SetLimit struct {
 }
 
 // NullStdin connects the standard input to /dev/null, and with Output what is
-// written as well.
-type NullStdin struct{ Output bool }
+// written as well. Until says that others take their place before the command is
+// executed; what Options.Verbose writes goes to stderr until then.
+type NullStdin struct{ Output, Until bool }
 
 // CloseOnExec marks every fd above 2, and above the Keep ones behind that, close-on-exec:
 // those that the launcher was started with, too.
@@ -165,7 +166,10 @@ func (s SetLimit) String() string {
 }
 
 func (s NullStdin) String() string {
-	if s.Output {
+	switch {
+	case s.Until:
+		return "connect stdin, stdout and stderr to /dev/null until they are the command's"
+	case s.Output:
 		return "connect stdin, stdout and stderr to /dev/null"
 	}
 	return "connect stdin to /dev/null"
@@ -268,7 +272,10 @@ func (s SetLimit) lower(p *program) {
 func (s NullStdin) lower(p *program) {
 	fd := p.keep(p.call(unix.SYS_OPENAT, cwd, p.str("/dev/null"), lit(unix.O_RDWR|unix.O_CLOEXEC)))
 	last := 0
-	if s.Output {
+	switch {
+	case s.Until && p.verbose:
+		last = 1
+	case s.Output:
 		last = 2
 	}
 	for to := 0; to <= last; to++ {

@@ -109,6 +109,41 @@ func TestHostileContainer(t *testing.T) {
 	}
 }
 
+// A container's root kills who joins, and looks at it while it ends, when on some kernels nothing hides its descriptors: a file of the
+// host is not among them, nor is the caller's terminal where the command has another one (here, a pipe).
+func TestKilledWhileJoining(t *testing.T) {
+	leak.Watch(t)
+	tree := trial.Tree(t, "busybox")
+	for name, c := range map[string]struct {
+		program string
+		args    []string
+		pipes   bool // are the command's
+	}{
+		"command":                 {"rl-exec", []string{"hostile", "sleep", "0.01"}, true},
+		"command with a terminal": {"rl-exec", []string{"-t", "hostile", "sleep", "0.01"}, false},
+		"detached command":        {"rl-exec", []string{"-d", "hostile", "sleep", "0.01"}, false},
+		"container":               {"rl-run", []string{"--pid=container:hostile", "--net=none", tree, "sleep", "0.01"}, true},
+		"container with terminal": {"rl-run", []string{"-t", "--pid=container:hostile", "--net=none", tree, "sleep", "0.01"}, false},
+	} {
+		r, _ := hostile(t, "kill")
+		for range trial.Mass(100) {
+			joins(t, trial.Bin(t, c.program), c.args...)
+		}
+		looked, seen := told(t, r)
+		kinds := map[string]int{}
+		for _, s := range seen {
+			kinds[s.What]++
+			if strings.Contains(s.What, "of the host") || strings.Contains(s.What, "host's") || strings.Contains(s.What, "pipe:") && !c.pipes {
+				t.Errorf("%s: the container saw %s: %s", name, s.Where, s.What)
+			}
+		}
+		t.Logf("%s: %d processes were killed; seen: %v", name, looked, kinds)
+		if looked < trial.Mass(100) {
+			t.Errorf("%s: %d processes were killed: that is no race", name, looked)
+		}
+	}
+}
+
 // Nor does it get anything of a container that shares its namespaces.
 func TestHostileOwner(t *testing.T) {
 	leak.Watch(t)

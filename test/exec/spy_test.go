@@ -57,6 +57,12 @@ func spy(role string) error {
 		}
 		for _, pid := range others() {
 			looked[pid] = true
+			if role == "kill" {
+				for _, s := range strike(pid) {
+					seen[s] = true
+				}
+				continue
+			}
 			// One that is stopped has to bear being looked at for long.
 			stopped := role != "watch" && unix.Kill(pid, unix.SIGSTOP) == nil
 			for range 3 {
