@@ -62,7 +62,7 @@ func Choose(h Host, r Request) (Driver, []string, error) {
 	}
 	d := Driver{
 		Kind: kind, Path: h.Pasta, Interface: r.Interface, MTU: r.MTU, Subnet: r.Subnet,
-		isNew: h.PastaIsNew, resolver: h.Resolver, outward4: h.Outward4, outward6: h.Outward6,
+		isNew: h.PastaIsNew, stays: h.PastaStays, hasNames: h.SlirpHasNames, resolver: h.Resolver, outward4: h.Outward4, outward6: h.Outward6,
 	}
 	if kind == Slirp4netns {
 		d.Path = h.Slirp4netns

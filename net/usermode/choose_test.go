@@ -133,6 +133,17 @@ func TestDriver(t *testing.T) {
 			"nameserver 10.0.2.3\n", "[192.0.2.1]",
 		},
 		{
+			"pasta that stays, IPv4", "nameserver 192.0.2.53\n",
+			func(h *Host, r *Request) {
+				h.PastaIsNew, h.PastaStays, h.Outward6, r.Kind = false, true, netip.Addr{}, Pasta
+			},
+			"/usr/bin/pasta --foreground --quiet --config-net --no-map-gw --no-dhcp --no-dhcpv6 --no-ra " +
+				"--mtu 65520 --ns-ifname eth0 --pid /proc/self/fd/1 " +
+				"-t none -u none -T none -U none --address 10.0.2.100 --netmask 24 --gateway 10.0.2.2 --ipv4-only " +
+				"--dns-forward 10.0.2.3 --netns-only --netns /proc/self/fd/0",
+			"nameserver 10.0.2.3\n", "[192.0.2.1]",
+		},
+		{
 			"pasta, IPv6", "nameserver 192.0.2.53\nnameserver 2001:db8::53\n",
 			func(h *Host, r *Request) { h.Outward4, r.MTU, r.Interface = netip.Addr{}, 1500, "up0" },
 			"/usr/bin/pasta --foreground --quiet --config-net --no-map-gw --no-netns-quit --no-dhcp --no-dhcpv6 --no-ra " +
@@ -154,6 +165,14 @@ func TestDriver(t *testing.T) {
 			},
 			"/usr/bin/slirp4netns --configure --mtu=65520 --disable-host-loopback --enable-sandbox --enable-seccomp " +
 				"--cidr=10.9.8.0/24 --ready-fd=1 --netns-type=path --disable-dns /proc/self/fd/0 eth0",
+			"search a.example b.example\noptions edns0\n", "[192.0.2.1]",
+		},
+		{
+			"slirp4netns that has names", stub, func(h *Host, r *Request) {
+				h.SlirpHasNames, r.Kind, r.NoDNS, h.Outward6, r.Subnet = true, Slirp4netns, true, netip.Addr{}, netip.MustParsePrefix("10.9.8.0/24")
+			},
+			"/usr/bin/slirp4netns --configure --mtu=65520 --disable-host-loopback --enable-sandbox --enable-seccomp " +
+				"--cidr=10.9.8.0/24 --ready-fd=1 --netns-type=path /proc/self/fd/0 eth0",
 			"search a.example b.example\noptions edns0\n", "[192.0.2.1]",
 		},
 	} {

@@ -24,7 +24,8 @@ type Driver struct {
 	// announces its prefix, and the kernel makes an address: Address6 is not valid there.
 	Address6, Gateway6, DNS6 netip.Addr
 
-	isNew              bool
+	isNew, stays       bool // of pasta
+	hasNames           bool // of slirp4netns
 	resolver           Resolver
 	outward4, outward6 netip.Addr
 }
@@ -118,10 +119,15 @@ func (d Driver) ReadOnce() string {
 // a link-local DNS address. The host's loopback stays out of reach.
 func (d Driver) pasta() []string {
 	argv := []string{
-		d.Path, "--foreground", "--quiet", "--config-net", "--no-map-gw", "--no-netns-quit",
-		"--no-dhcp", "--no-dhcpv6", "--no-ra",
-		"--mtu", strconv.Itoa(d.MTU), "--ns-ifname", d.Interface, "--pid", readyPath,
+		d.Path, "--foreground", "--quiet", "--config-net", "--no-map-gw",
 	}
+	if !d.stays {
+		argv = append(argv, "--no-netns-quit")
+	}
+	argv = append(
+		argv, "--no-dhcp", "--no-dhcpv6", "--no-ra",
+		"--mtu", strconv.Itoa(d.MTU), "--ns-ifname", d.Interface, "--pid", readyPath,
+	)
 	if d.isNew {
 		argv = append(argv, "--map-host-loopback", "none", "--map-guest-addr", "none")
 	}
@@ -154,7 +160,7 @@ func (d Driver) slirp() []string {
 	if d.Gateway6.IsValid() {
 		argv = append(argv, "--enable-ipv6")
 	}
-	if !d.DNS.IsValid() && !d.DNS6.IsValid() {
+	if !d.hasNames && !d.DNS.IsValid() && !d.DNS6.IsValid() {
 		argv = append(argv, "--disable-dns")
 	}
 	return append(argv, namespacePath, d.Interface)

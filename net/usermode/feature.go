@@ -4,47 +4,61 @@ import (
 	"bytes"
 	"context"
 	"os/exec"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// pastaIsNew tells a pasta of 2024_08_21 or later, by an option that came with it. Releases of before 2024 stall on uploads; since
-// this one the host's loopback can be closed without the loss of another address. The other option each pasta has.
-func pastaIsNew(path string) bool { return knows(path, "map-host-loopback", "config-net") }
+// lookAtPasta tells a pasta of 2024_08_21 or later by an option that came with it. Releases of before 2024 stall on uploads; since
+// this one the host's loopback can be closed without the loss of another address. One without the second option does not quit when
+// its namespace goes, nor has to be kept from it.
+func (h *Host) lookAtPasta() {
+	has := features(h.Pasta, "map-host-loopback", "no-netns-quit", "config-net")
+	h.PastaIsNew, h.PastaStays = has[0], !has[1]
+}
 
-// slirpIsOld tells a slirp4netns of before 0.4.0 (July 2019), with which came --netns-type, --enable-sandbox and
-// --enable-seccomp (slirp4netns(1)): without them it neither joins a namespace by path nor confines itself. The other
-// option has been there since its first release.
-func slirpIsOld(path string) bool { return !knows(path, "enable-seccomp", "ready-fd") }
+// lookAtSlirp tells a slirp4netns of before 0.4.0 (July 2019), with which came --netns-type, --enable-sandbox and
+// --enable-seccomp (slirp4netns(1)): without them it neither joins a namespace by path nor confines itself.
+func (h *Host) lookAtSlirp() {
+	has := features(h.Slirp4netns, "enable-seccomp", "disable-dns", "ready-fd")
+	h.SlirpIsOld, h.SlirpHasNames = !has[0], !has[1]
+}
 
-// knows looks for an option's name in the program itself, which takes some 50 µs where to ask it takes 2 ms. What does not hold
-// even the older name is not the program but something that starts it, and is asked.
-func knows(path, option, older string) bool {
-	isNew, isOld := holds(path, option, older)
-	if isNew || isOld {
-		return isNew
+// features looks for names of options in the program itself, which takes some 50 µs where to ask it takes 2 ms. The last one each
+// release has: what does not hold that is not the program but something that starts it, and is asked.
+func features(path string, options ...string) []bool {
+	has := holds(path, options)
+	if has[len(has)-1] {
+		return has
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	// It says so on the standard error, and exits with 1 for it in some releases.
 	help, _ := exec.CommandContext(ctx, path, "--help").CombinedOutput()
-	return bytes.Contains(help, []byte("--"+option))
+	for i, o := range options {
+		has[i] = has[i] || bytes.Contains(help, []byte("--"+o))
+	}
+	return has
 }
 
 // maxProgram is as much of a program as is looked at, in bytes.
 const maxProgram = 16 << 20
 
-// holds says whether a file holds a and b. It looks no further than a.
-func holds(path, a, b string) (hasA, hasB bool) {
+// holds says which names a file holds. It looks no further than all of them.
+func holds(path string, names []string) []bool {
+	has := make([]bool, len(names))
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return false, false
+		return has
 	}
 	defer unix.Close(fd)
-	// Parts overlap by what the longer name may have begun. A map of the file would be faster, and die of SIGBUS when
+	// Parts overlap by what the longest name may have begun. A map of the file would be faster, and die of SIGBUS when
 	// the file is truncated meanwhile.
-	overlap := max(len(a), len(b)) - 1
+	overlap := 0
+	for _, name := range names {
+		overlap = max(overlap, len(name)-1)
+	}
 	part := make([]byte, 64<<10)
 	kept := 0
 	for total := 0; total < maxProgram; {
@@ -52,12 +66,13 @@ func holds(path, a, b string) (hasA, hasB bool) {
 		n = max(n, 0)
 		total += n
 		have := part[:kept+n]
-		hasA = hasA || bytes.Contains(have, []byte(a))
-		hasB = hasB || bytes.Contains(have, []byte(b))
-		if hasA || err != nil || n == 0 {
-			return hasA, hasB
+		for i, name := range names {
+			has[i] = has[i] || bytes.Contains(have, []byte(name))
+		}
+		if !slices.Contains(has, false) || err != nil || n == 0 {
+			break
 		}
 		kept = copy(part, have[max(0, len(have)-overlap):])
 	}
-	return hasA, hasB
+	return has
 }

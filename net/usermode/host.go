@@ -19,6 +19,9 @@ type Host struct {
 	PastaIsNew bool
 	// SlirpIsOld says that slirp4netns is of before 0.4.0, and lacks what it is started with.
 	SlirpIsOld bool
+	// PastaStays says that pasta has no --no-netns-quit and needs none; SlirpHasNames that slirp4netns cannot leave out its
+	// forwarder of names, which no container is told of then.
+	PastaStays, SlirpHasNames bool
 	// Outward4 and Outward6 are the addresses from which the host reaches what lies behind its default route. Not valid
 	// without such a route.
 	Outward4, Outward6 netip.Addr
@@ -52,10 +55,10 @@ const (
 func Probe(path string) Host {
 	h := Host{Tun: probeTun(tunPath), Pasta: find(path, "pasta"), Slirp4netns: find(path, "slirp4netns")}
 	if h.Pasta != "" {
-		h.PastaIsNew = pastaIsNew(h.Pasta)
+		h.lookAtPasta()
 	}
 	if h.Slirp4netns != "" {
-		h.SlirpIsOld = slirpIsOld(h.Slirp4netns)
+		h.lookAtSlirp()
 	}
 	h.Routes, h.Outward4 = outward()
 	h.Outward6 = source(&unix.SockaddrInet6{Port: 9, Addr: beyond6})

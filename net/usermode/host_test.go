@@ -113,8 +113,12 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestPastaIsNew(t *testing.T) {
+func TestFeatures(t *testing.T) {
 	dir := t.TempDir()
+	pastaIsNew := func(path string) bool { h := Host{Pasta: path}; h.lookAtPasta(); return h.PastaIsNew }
+	pastaStays := func(path string) bool { h := Host{Pasta: path}; h.lookAtPasta(); return h.PastaStays }
+	slirpIsOld := func(path string) bool { h := Host{Slirp4netns: path}; h.lookAtSlirp(); return h.SlirpIsOld }
+	slirpHasNames := func(path string) bool { h := Host{Slirp4netns: path}; h.lookAtSlirp(); return h.SlirpHasNames }
 	program := func(name, text string) string {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
@@ -152,6 +156,22 @@ func TestPastaIsNew(t *testing.T) {
 		"old slirp starter": {"#!/bin/sh\necho hm\n", true},
 	} {
 		if got := slirpIsOld(program(name, test.text)); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	for name, test := range map[string]struct {
+		of   func(string) bool
+		text string
+		want bool
+	}{
+		"quitting pasta":    {pastaStays, "\x7fELF no-netns-quit\x00config-net\x00", false},
+		"staying pasta":     {pastaStays, "\x7fELF config-net\x00", true},
+		"staying new pasta": {pastaStays, padding + "config-net map-host-loopback", true},
+		"slirp 1.2":         {slirpHasNames, padding + "disable-dns\x00enable-seccomp\x00ready-fd", false},
+		"slirp 1.0":         {slirpHasNames, "\x7fELF ready-fd\x00enable-seccomp\x00", true},
+		"slirp 1.2 starter": {slirpHasNames, "#!/bin/sh\necho ' --disable-''dns --ready-''fd' | tr -d \\'\n", false},
+	} {
+		if got := test.of(program(name, test.text)); got != test.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
