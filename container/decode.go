@@ -72,6 +72,9 @@ func (o *object) time(name string) (t time.Time) {
 		return t
 	}
 	t, err := time.Parse(time.RFC3339, text)
+	if _, offset := t.Zone(); offset == 0 {
+		t = t.UTC() // also where that is the local time, and said as +00:00
+	}
 	o.within(name, err)
 	return t
 }
