@@ -97,11 +97,9 @@ func ProbeMachine(runtimeDir error, getenv func(string) string) (m Machine, err 
 			return m, err
 		}
 	}
-	filesystems, err := small("/proc/filesystems")
-	if err != nil {
+	if m.Overlay, err = hasOverlay(m.Caller); err != nil {
 		return m, err
 	}
-	m.Overlay = strings.Contains(string(filesystems), "\toverlay\n")
 	m.Usermode = usermode.Probe(path)
 	m.tryLimits(getenv)
 	m.LayersIn = filepath.Dir(layersDir(""))

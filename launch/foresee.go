@@ -28,11 +28,16 @@ func Foresee(s *Spec, h *Host) error {
 	}
 	f.OwnProc = f.OwnProc && visible(mounts, "proc", emptyProc[:])
 	f.OwnSys = f.OwnSys && visible(mounts, "sysfs", emptySys[:])
+	if f.Overlay {
+		if f.Overlay, err = hasOverlay(h.Caller); err != nil {
+			return err
+		}
+	}
 	types, err := small("/proc/filesystems")
 	if err != nil {
 		return err
 	}
-	for name, fact := range map[string]*bool{"overlay": &f.Overlay, "cgroup2": &f.OwnCgroup, "mqueue": &f.MQueue} {
+	for name, fact := range map[string]*bool{"cgroup2": &f.OwnCgroup, "mqueue": &f.MQueue} {
 		*fact = *fact && strings.Contains(string(types), "\t"+name+"\n")
 	}
 	if h.Submounts, err = rootfs.Submounts(h.Rootfs.Path); err != nil {
