@@ -32,17 +32,17 @@ func run(args []string) int {
 	var err error
 	switch args[0] {
 	case "-h", "--help":
-		fmt.Print(usage)
+		err = help(usage)
 	case "forward":
 		if len(args) == 2 && (args[1] == "-h" || args[1] == "--help") {
-			fmt.Print(forwardUsage)
-			return 0
+			err = help(forwardUsage)
+			break
 		}
 		err = runForward(args[1:])
 	case "session":
 		if len(args) == 2 && (args[1] == "-h" || args[1] == "--help") {
-			fmt.Print(sessionUsage)
-			return 0
+			err = help(sessionUsage)
+			break
 		}
 		err = runSession(args[1:])
 	case insideVerb:
@@ -55,4 +55,9 @@ func run(args []string) int {
 		return 125
 	}
 	return 0
+}
+
+func help(text string) error {
+	_, err := os.Stdout.WriteString(text)
+	return err
 }

@@ -57,7 +57,9 @@ func main() {
 	signal.Ignore(unix.SIGPIPE)
 
 	if len(os.Args) == 2 && (os.Args[1] == "--help" || os.Args[1] == "-h") {
-		_, _ = os.Stdout.WriteString(help)
+		if _, err := os.Stdout.WriteString(help); err != nil {
+			os.Exit(exitCode(usernet.System))
+		}
 		return
 	}
 	err := run(os.Args[1:], os.Stdout)
