@@ -45,7 +45,24 @@ func (l *Log) open(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What does not block goes to a poller, which takes a descriptor more, and without one Go's runtime ends the program.
+	if err := regular(fd, l.entry.path+"/"+name); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
 	return os.NewFile(uintptr(fd), l.entry.path+"/"+name), nil
+}
+
+// regular lets reading a regular file wait, and refuses any other.
+func regular(fd int, name string) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: name, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return &os.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")}
+	}
+	return unix.SetNonblock(fd, false)
 }
 
 // Write writes what there is, but no more than the last lines unless that is negative. With follow it goes on until

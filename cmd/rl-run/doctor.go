@@ -41,6 +41,12 @@ func doctor(args []string) int {
 	if _, code, done := doctorCommand.read(args); done {
 		return code
 	}
+	// With fewer Go's runtime would end the program where it wants to poll.
+	const fewest = 16
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Cur < fewest {
+		return fail(fmt.Errorf("look at this machine: %w", unix.EMFILE))
+	}
 	fd, _, runtimeErr := callersRuntime().Sub("c", true)
 	if runtimeErr == nil {
 		_ = unix.Close(fd)
