@@ -49,10 +49,10 @@ type remains struct {
 }
 
 // concurrent is how many launchers run at a time; how many keepers wait for things to
-// settle is another matter, and costs nothing.
+// settle is another matter, and costs no more than to start them: so they are few for few kills.
 const (
-	concurrent = 2
-	keepers    = 16
+	concurrent             = 2
+	fewKeepers, allKeepers = 4, 16
 )
 
 // patience is how long what a launcher has started may live on, where a start takes so long. What an heir does takes about as long as a
@@ -73,7 +73,7 @@ func (l launcher) run(t *testing.T, n int, settle time.Duration) outcome {
 	var mu sync.Mutex // guards all of the above
 	active := make(chan struct{}, concurrent)
 	var group sync.WaitGroup
-	for range keepers {
+	for range min(max(fewKeepers, n/4), allKeepers) {
 		k, err := startKeeper(t)
 		if err != nil {
 			t.Fatal(err)

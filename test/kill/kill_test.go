@@ -43,7 +43,7 @@ func kills(t *testing.T, otherwise int) int {
 func duration(t *testing.T, path string, args []string) time.Duration {
 	t.Helper()
 	var took []time.Duration
-	for range 5 {
+	for range 3 {
 		start := time.Now()
 		trial.Command{Path: path, Args: args}.Run(t).OK(t)
 		took = append(took, time.Since(start))
