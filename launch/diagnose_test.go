@@ -28,12 +28,10 @@ func refused(errno unix.Errno) error {
 }
 
 // fixtures are the faults that TestDiagnose alone has: this kernel, or a plain user, cannot have them. All others are
-// had really in test/doctor.
+// had really in test/doctor, where those of them that need root of a machine are made in the guest of test/vm (TestMachine).
 var fixtures = map[string]string{
-	"Debian's sysctl": "the kernel must have Debian's patch",
-	"AppArmor":        "the kernel must have that module, with a policy",
-	"no overlay":      "the kernel has it",
-	"no delegation":   "a plain user cannot make a group that holds controllers",
+	"AppArmor":      "the kernel must have that module, with a policy",
+	"no delegation": "a plain user cannot make a group that holds controllers",
 }
 
 // TestDiagnose has machines as data.

@@ -58,7 +58,7 @@ func makeDisk(t *testing.T, jobs []Job) string {
 // compile makes a static program of a package, or of its tests.
 func compile(t *testing.T, verb, target, pkg string) {
 	t.Helper()
-	args := []string{verb, "-ldflags=-s -w", "-o", target}
+	args := []string{verb, "-tags=guest", "-ldflags=-s -w", "-o", target}
 	if verb == "test" {
 		args = append(args, "-c")
 	}

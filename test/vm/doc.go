@@ -35,6 +35,9 @@ type Job struct {
 	// Delegate= in systemd.resource-control(5), or is None. Empty is what Debian's
 	// user@.service says: cpu, memory, pids.
 	Delegate string
+
+	// Root lets the user become root, by a sudo that asks nothing: the job makes faults, and mends them.
+	Root bool
 }
 
 // None delegates nothing: the user has no systemd. It is for the last of the jobs.

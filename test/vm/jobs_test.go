@@ -26,7 +26,7 @@ var jobs = []Job{
 		Name: "exec", Package: "test/exec",
 		Args: []string{"-test.run=^(TestNamespaces|TestPrivileges|TestExitCodes|TestDetach)$"},
 	},
-	{Name: "exec-hostile", Package: "test/exec", Args: []string{"-test.run=^TestHostileContainer$"}},
+	{Name: "exec-hostile", Package: "test/exec", Args: []string{"-test.run=^(TestHostileContainer|TestKilledWhileJoining)$"}},
 	{
 		// Without a network driver there is nobody to publish ports.
 		Name: "kill", Package: "test/kill",
@@ -35,6 +35,8 @@ var jobs = []Job{
 			"-test.skip=^TestKilledLauncherLeavesNothing$/^published_port$",
 		},
 	},
+	// What rl-doctor says of faults that only root can make, and the lines that mend them.
+	{Name: "doctor", Package: "test/doctor", Args: []string{"-test.run=^TestMachine$"}, Root: true},
 	{
 		Name: "limits-none", Package: "test/limits", Delegate: None,
 		Args: []string{"-test.run=^(TestCPUs|TestCPUWeight|TestCPUSet|TestMemory|TestPids|TestDeviceRates|TestBlkioWeight|TestBestEffort|TestUlimit)$"},

@@ -93,10 +93,16 @@ func (o output) Write(p []byte) (int, error) {
 }
 
 // do runs one job, and returns what is wrong beside its tests.
-func do(j vm.Job, w io.Writer) error {
+func do(j vm.Job, w io.Writer) (failed error) {
 	delegated, err := delegate(j.Delegate)
 	if err != nil {
 		return err
+	}
+	if j.Root {
+		if err := root(giveRoot); err != nil {
+			return err
+		}
+		defer func() { failed = errors.Join(failed, root(takeRoot)) }()
 	}
 	env := append([]string{
 		"RLRUN_BIN=" + vm.DiskDir + "/bin",
@@ -123,6 +129,21 @@ func do(j vm.Job, w io.Writer) error {
 		err = fmt.Errorf("the test has hung: nothing was said for %v, see the console:\n%w", vm.Silence, err)
 	}
 	return errors.Join(err, endSessions(20*time.Second))
+}
+
+// What a job with Root has for sudo: a setpriv that is setuid root, and a script around it.
+const (
+	giveRoot = `cp /usr/bin/setpriv /usr/local/sbin/as-root
+		printf '#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin exec /usr/local/sbin/as-root --reuid 0 --regid 0 --clear-groups -- "$@"\n' >/usr/local/bin/sudo
+		chmod 4755 /usr/local/sbin/as-root; chmod 755 /usr/local/bin/sudo`
+	takeRoot = `rm /usr/local/sbin/as-root /usr/local/bin/sudo`
+)
+
+func root(script string) error {
+	if out, err := exec.Command("sh", "-euc", script).CombinedOutput(); err != nil {
+		return fmt.Errorf("change who may become root: %w: %s", err, out)
+	}
+	return nil
 }
 
 // alarm is a writer that puts off a timer.
