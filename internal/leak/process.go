@@ -29,7 +29,7 @@ func Processes() ([]Proc, error) {
 	}
 	all := make([]Proc, 0, len(pids))
 	for _, pid := range pids {
-		p, err := readProcess(pid)
+		p, err := Read(pid)
 		if vanished(err) {
 			continue
 		}
@@ -41,7 +41,8 @@ func Processes() ([]Proc, error) {
 	return all, nil
 }
 
-func readProcess(pid int) (Proc, error) {
+// Read reads one process. The error is an *os.PathError, of ENOENT or ESRCH where there is none.
+func Read(pid int) (Proc, error) {
 	path := fmt.Sprintf("/proc/%d/stat", pid)
 	text, err := os.ReadFile(path)
 	if err != nil {

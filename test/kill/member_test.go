@@ -60,6 +60,8 @@ func TestKilledMemberEndsContainer(t *testing.T) {
 					}
 				}
 				got := r.Wait()
+				// What was killed may have been a helper that had nothing left to do, and had the launcher's name when it was looked at.
+				m.kill(t, r.Pid, before)
 				switch lines := strings.Count(got.Stderr, "\n"); {
 				case got.Code == 125 && lines == 1 && strings.HasPrefix(got.Stderr, "rl-run: error: "):
 					early++
@@ -110,7 +112,8 @@ func (m member) kill(t *testing.T, launcher int, before []leak.Proc) bool {
 			continue
 		}
 		// What is read now is of the process of the pidfd, if that is there still at the signal.
-		hit := m.is(p, launcher, pids(p.PID)) && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil
+		now, err := leak.Read(p.PID)
+		hit := err == nil && m.is(now, launcher, pids(p.PID)) && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil
 		_ = unix.Close(fd)
 		if hit {
 			return true
@@ -127,6 +130,25 @@ func pids(pid int) []string {
 	return strings.Fields(line)
 }
 
+// described are the processes that the tests have started, with what keeps them.
+func described(t *testing.T) string {
+	t.Helper()
+	var text strings.Builder
+	wanted := []string{"Name:", "State:", "PPid:", "NSpid:", "SigPnd:", "ShdPnd:", "SigBlk:"}
+	for _, p := range below(t) {
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
+		wchan, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", p.PID))
+		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID))
+		for line := range strings.Lines(string(status)) {
+			if slices.ContainsFunc(wanted, func(w string) bool { return strings.HasPrefix(line, w) }) {
+				text.WriteString(strings.Join(strings.Fields(line), " ") + "; ")
+			}
+		}
+		fmt.Fprintf(&text, "in %s; %q\n", wchan, cmdline)
+	}
+	return text.String()
+}
+
 // removed looks whether a detached container whose member was killed has ended, and removes it.
 func removed(t *testing.T) {
 	t.Helper()
@@ -136,7 +158,7 @@ func removed(t *testing.T) {
 			break
 		}
 		if time.Now().After(end) {
-			t.Errorf("%s runs on", state)
+			t.Errorf("%s runs on; there are\n%s", state, described(t))
 			break
 		}
 	}
