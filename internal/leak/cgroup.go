@@ -37,7 +37,8 @@ func listCgroups(s *scope) (map[string]string, error) {
 // cgroupRoots are the directories below which the caller may make control
 // groups: its own group in each mounted hierarchy, and what a user manager
 // of systemd delegated to it, which lies beside the group of a login session.
-// A directory that the caller may not write to is left out, others work there.
+// A directory that the caller may not write to is left out, others work there;
+// so is, for root, the root of a hierarchy.
 func cgroupRoots() ([]string, error) {
 	mounts, err := readMounts("/proc/self/mountinfo")
 	if err != nil {
@@ -62,7 +63,7 @@ func cgroupRoots() ([]string, error) {
 		}
 		for path := range own {
 			// The mount may show a part of the hierarchy only.
-			if rel, err := filepath.Rel(m.root, path); err == nil && filepath.IsLocal(rel) {
+			if rel, err := filepath.Rel(m.root, path); err == nil && filepath.IsLocal(rel) && path != "/" {
 				roots = appendWritable(roots, filepath.Join(m.target, rel))
 			}
 		}
