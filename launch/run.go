@@ -162,11 +162,15 @@ func (c *Container) run() (err error) {
 			handed = true
 		}
 		if err := c.parentStep(e.Step); err != nil {
-			if child := (*plan.StepError)(nil); errors.As(err, &child) {
+			of, told := errors.AsType[*plan.StepError](err)
+			if told && of.Actor != plan.Mapper {
 				return err // of a child, on which this step waits: what others tell behind it are consequences
 			}
 			if child := c.failedBefore(); child != nil {
 				return child // of which this is a consequence: who maps the ids of a child that is gone gets EACCES
+			}
+			if told {
+				return err
 			}
 			return &plan.StepError{Index: i, Actor: e.Actor, Step: e.Step, Err: err}
 		}
