@@ -55,7 +55,7 @@ func (e *Entry) Wait() (Exit, error) {
 				return e.Exit, nil
 			case ok:
 				return Exit{Code: code, At: time.Now()}, nil
-			case e.Damage != nil && !e.vanished():
+			case e.Damage != nil && !e.vanished() && !errors.Is(e.Damage, unix.ENOENT): // which is on its way there
 				return Exit{}, e.Damage
 			}
 			return Exit{}, ErrNoExit
