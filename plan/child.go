@@ -54,6 +54,7 @@ type Child struct {
 
 	initPID uint64 // where the keeper or the joiner leaves it
 	joins   bool   // a joiner starts init
+	told    bool   // a child has told of its failure
 	group   uint64 // where the address of the room for the group's path is
 
 	Keeper   int // pid of the keeper, which is init's parent then; 0 without
@@ -233,22 +234,28 @@ func (c *Child) reap() {
 	}
 }
 
-// lettingGo is for how long Kill lets processes that have joined a container end by themselves.
-const lettingGo = 5000 // ms
+// For how long Kill lets processes that have joined a container end by themselves: once a child has told of a failure, which is the end of
+// the others in their order, and then as those to whom no handoff comes any more.
+const failedEnds, lettingGo = 1000, 5000 // ms
 
-// letGo has processes that have joined a container end by themselves: no handoff comes any more, and each closes what it has open before
-// its end, which one that is killed cannot (program.exit).
+// letGo has processes that have joined a container end by themselves: each closes what it has open before its end, which one that is killed
+// cannot (program.exit). Nor can a command whose init is gone before it, and which is killed for that.
 func (c *Child) letGo() {
-	if !c.joins || c.theirs < 0 {
+	if !c.joins || c.theirs < 0 || c.told && c.hungUp(failedEnds) {
 		return
 	}
 	_ = unix.Shutdown(c.theirs, unix.SHUT_WR)
-	// Without events it is the other ends' being closed that is waited for.
+	c.hungUp(lettingGo)
+}
+
+// hungUp waits until all other ends of the control socket are closed.
+func (c *Child) hungUp(within int) bool {
 	for range 100 { // signals
-		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(c.theirs)}}, lettingGo); !errors.Is(err, unix.EINTR) {
-			return
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.theirs)}}, within); !errors.Is(err, unix.EINTR) {
+			return n > 0
 		}
 	}
+	return false
 }
 
 // Kill ends what was started, but for the keeper, and waits for its end.

@@ -45,6 +45,7 @@ func (c *Child) nextFrom(fd int) (step int, ok bool, err error) {
 		}
 		return int(record[0]), err == nil, err
 	}
+	c.told = true
 	return 0, false, failedStep(c.plan, record)
 }
 

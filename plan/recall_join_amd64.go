@@ -110,11 +110,24 @@ func (k *memo) letGo() {
 	if k.joined.PID == 0 {
 		return
 	}
-	kernel(sysShutdown, memoTheirs, 1, 0, 0, 0) // SHUT_WR
-	waiting[0] = memoTheirs
-	left := [2]uint64{0, lettingGo * 1e6}
-	for kernel(sysPpoll, addr(&waiting), 1, addr(&left), 0, 8) == -eintr {
+	if told := (*[2]int32)(unsafe.Add(nil, uintptr(k.record)))[1] != 0; told && hungUp(failedEnds) {
+		return
 	}
+	kernel(sysShutdown, memoTheirs, 1, 0, 0, 0) // SHUT_WR
+	hungUp(lettingGo)
+}
+
+// hungUp waits until all other ends of the control socket are closed, for so many ms.
+//
+//go:nosplit
+func hungUp(within uint64) bool {
+	waiting[0] = memoTheirs
+	left := [2]uint64{within / 1000, within % 1000 * 1e6}
+	n := -eintr
+	for n == -eintr {
+		n = kernel(sysPpoll, addr(&waiting), 1, addr(&left), 0, 8)
+	}
+	return n > 0
 }
 
 // closeJoined gives back what joinedLives and share have opened.
