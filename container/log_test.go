@@ -120,7 +120,7 @@ func TestFollow(t *testing.T) {
 		_ = f.Close()
 		line(i)
 	}
-	p, err := reader.Open()
+	p, err := is(t, s, "db", Running).Open() // of its own: the reader looks anew, meanwhile
 	if err != nil {
 		t.Fatal(err)
 	}
