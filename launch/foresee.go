@@ -33,12 +33,12 @@ func Foresee(s *Spec, h *Host) error {
 			return err
 		}
 	}
-	types, err := small("/proc/filesystems")
-	if err != nil {
-		return err
-	}
 	for name, fact := range map[string]*bool{"cgroup2": &f.OwnCgroup, "mqueue": &f.MQueue} {
-		*fact = *fact && strings.Contains(string(types), "\t"+name+"\n")
+		has, err := hasFilesystem(name)
+		if err != nil {
+			return err
+		}
+		*fact = *fact && has
 	}
 	if h.Submounts, err = rootfs.Submounts(h.Rootfs.Path); err != nil {
 		return err

@@ -55,19 +55,21 @@ func try(h *Host, steps ...plan.Step) error {
 	return err
 }
 
+// hasFilesystem reports whether the kernel lists a type of filesystem (proc_filesystems(5)).
+func hasFilesystem(name string) (bool, error) {
+	types, err := small("/proc/filesystems")
+	return strings.Contains(string(types), "\t"+name+"\n"), err
+}
+
 // hasOverlay reports whether the kernel has overlays. Of a module that was not used yet only trying tells: the first mount has it
 // loaded (get_fs_type() in the kernel's fs/filesystems.c), also one in a user namespace, and of no layers.
 func hasOverlay(c userns.Caller) (bool, error) {
-	is := func() (bool, error) {
-		types, err := small("/proc/filesystems")
-		return strings.Contains(string(types), "\toverlay\n"), err
-	}
-	has, err := is()
+	has, err := hasFilesystem("overlay")
 	if has || err != nil {
 		return has, err
 	}
 	_ = try(&Host{Caller: c}, plan.Stage{}, plan.Overlay{}) // it fails; what for, the kernel's list tells
-	return is()
+	return hasFilesystem("overlay")
 }
 
 // failedAt reports whether an error is that of a kind of step, with an errno.
