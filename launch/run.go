@@ -297,6 +297,7 @@ func (c *Container) tearDown() {
 	var ws unix.WaitStatus
 	switch {
 	case c.Child.Keeper != 0:
+		c.Child.LetGo()
 		_ = unix.Kill(c.Child.Keeper, unix.SIGKILL) // a child that is not yet waited for: its pid is its own
 		_, _ = wait4(c.Child.Keeper, &ws)
 		if c.Child.PID != 0 { // which ends with its keeper, and is the subreaper's then

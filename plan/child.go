@@ -236,11 +236,11 @@ func (c *Child) reap() {
 
 // For how long Kill lets processes that have joined a container end by themselves: once a child has told of a failure, which is the end of
 // the others in their order, and then as those to whom no handoff comes any more.
-const failedEnds, lettingGo = 1000, 5000 // ms
+const failedEnds, lettingGo = 5000, 5000 // ms
 
-// letGo has processes that have joined a container end by themselves: each closes what it has open before its end, which one that is killed
-// cannot (program.exit). Nor can a command whose init is gone before it, and which is killed for that.
-func (c *Child) letGo() {
+// LetGo has processes that have joined a container end by themselves, before they or their keeper are killed: each closes what it has open
+// before its end, which one that is killed cannot (program.exit). Nor can a command whose init is gone before it, and which is killed for that.
+func (c *Child) LetGo() {
 	if !c.joins || c.theirs < 0 || c.told && c.hungUp(failedEnds) {
 		return
 	}
@@ -260,7 +260,7 @@ func (c *Child) hungUp(within int) bool {
 
 // Kill ends what was started, but for the keeper, and waits for its end.
 func (c *Child) Kill() {
-	c.letGo()
+	c.LetGo()
 	if c.Joiner != 0 {
 		_ = unix.Kill(c.Joiner, unix.SIGKILL) // a child that is not yet waited for: its pid is its own
 		c.reap()

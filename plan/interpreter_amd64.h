@@ -97,6 +97,12 @@ report:
 	TESTQ	DI, DI
 	JLT	back // not a child, but the launcher itself
 #endif
+	// It ends by itself now: not, with all that it has open, at its parent's end.
+	MOVQ	$1, DI // PR_SET_PDEATHSIG
+	MOVQ	$0, SI
+	MOVQ	$157, AX // prctl
+	SYSCALL
+	MOVQ	machine_control(R13), DI
 	LEAQ	machine_step(R13), SI
 	MOVQ	$8, DX
 	MOVQ	$1, AX // write

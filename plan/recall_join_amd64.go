@@ -103,7 +103,7 @@ func (k *memo) joinedFD() int64 {
 	return memoJoined
 }
 
-// letGo is that of Child, for a memo.
+// letGo is LetGo of Child, for a memo.
 //
 //go:nosplit
 func (k *memo) letGo() {
