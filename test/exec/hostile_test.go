@@ -93,7 +93,9 @@ func TestHostileContainer(t *testing.T) {
 				{"-w", "/work", "hostile", "ls", "-a"},
 				{"-i=false", "hostile", "/bin/evil"},
 				{"-d", "hostile", "/bin/true"},
-			}[n%7]
+				{"-d", "hostile", "/bin/evil"},
+				{"-d", "-w", "/work", "hostile", "/bin/true"},
+			}[n%9]
 			if got := joins(t, trial.Bin(t, "rl-exec"), args...); got.Code == 0 {
 				ran++
 			}
