@@ -138,8 +138,8 @@ func TestDisassembly(t *testing.T) {
 				}
 			}
 			visit(child)
-			if calls != 5 { // of an op, and prctl, write, close_range and exit_group of a report
-				t.Errorf("%d system calls, want 5", calls)
+			if calls != 6 { // of an op, and prctl, write, close_range, ppoll and exit_group of a report
+				t.Errorf("%d system calls, want 6", calls)
 			}
 			for n := child; n < len(code); n++ {
 				if !seen[n] && code[n].mnemonic != d.stop && !strings.HasPrefix(code[n].mnemonic, "INT") && code[n].mnemonic != "?" {

@@ -35,6 +35,7 @@ type machine struct {
 	control uint64
 	step    int32
 	errno   int32
+	linger  [2]uint64 // s, ns: for how long it then stays, with nothing open, for a child of its own to end before it
 }
 
 // cloneArgs is struct clone_args of clone3(2), as far as Linux 5.5 knows it.

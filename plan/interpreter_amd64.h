@@ -114,6 +114,12 @@ report:
 	MOVQ	$0, DX
 	MOVQ	$436, AX // close_range
 	SYSCALL
+	MOVQ	$0, DI
+	MOVQ	$0, SI
+	LEAQ	machine_linger(R13), DX
+	MOVQ	$0, R10
+	MOVQ	$271, AX // ppoll
+	SYSCALL
 	MOVQ	$125, DI
 	MOVQ	$231, AX // exit_group
 	SYSCALL

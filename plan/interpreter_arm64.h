@@ -102,6 +102,12 @@ report:
 	MOVD	ZR, R2
 	MOVD	$436, R8 // close_range
 	SVC
+	MOVD	ZR, R0
+	MOVD	ZR, R1
+	ADD	$machine_linger, R20, R2
+	MOVD	ZR, R3
+	MOVD	$73, R8 // ppoll
+	SVC
 	MOVD	$125, R0
 	MOVD	$94, R8 // exit_group
 	SVC

@@ -227,6 +227,10 @@ func (p *program) spawn(q *program) *op {
 func (p *program) newMachine() *machine {
 	m := (*machine)(p.a.alloc(int(unsafe.Sizeof(machine{}))))
 	m.control = uint64(p.control)
+	if p.apart >= 0 && p.command != nil {
+		// A command whose init ends first is killed, with all that it has open (exit). The launcher ends the wait.
+		m.linger[0] = lettingGo / 1000
+	}
 	return m
 }
 
