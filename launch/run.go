@@ -300,9 +300,7 @@ func (c *Container) tearDown() {
 		c.Child.LetGo()
 		_ = unix.Kill(c.Child.Keeper, unix.SIGKILL) // a child that is not yet waited for: its pid is its own
 		_, _ = wait4(c.Child.Keeper, &ws)
-		if c.Child.PID != 0 { // which ends with its keeper, and is the subreaper's then
-			_, _ = wait4(c.Child.PID, &ws)
-		}
+		c.Child.Kill() // init, which is the subreaper's now
 	default:
 		c.Child.Kill()
 	}
