@@ -228,8 +228,9 @@ func (p *program) newMachine() *machine {
 	m := (*machine)(p.a.alloc(int(unsafe.Sizeof(machine{}))))
 	m.control = uint64(p.control)
 	if p.apart >= 0 && p.command != nil {
-		// A command whose init ends first is killed, with all that it has open (exit). The launcher ends the wait.
-		m.linger[0] = lettingGo / 1000
+		// A command whose init ends first is killed, with all that it has open (exit). The launcher ends the wait; one that
+		// was killed cannot, and may leave nothing for long.
+		m.linger[1] = 500e6
 	}
 	return m
 }

@@ -26,10 +26,17 @@ func TestFailsAtOnce(t *testing.T) {
 		{"rl-run", "--pid=container:owner", "--net=none", "-v", "/etc:/proc/nothing", tree, "true"},
 		{"rl-run", "-d", "--pid=container:owner", "--net=none", "-v", "/etc:/proc/nothing", tree, "true"},
 	} {
-		began := time.Now()
-		r := trial.Command{Path: trial.Bin(t, args[0]), Args: args[1:]}.Run(t)
-		if took := time.Since(began); r.Code != 125 && r.Code != 127 || took > 3*time.Second {
-			t.Errorf("%q: %d after %v: %s", args, r.Code, took, r.Stderr)
+		quickest := time.Hour // of three: the machine may be busy
+		for n := 0; n < 3 && quickest > 400*time.Millisecond; n++ {
+			began := time.Now()
+			r := trial.Command{Path: trial.Bin(t, args[0]), Args: args[1:]}.Run(t)
+			quickest = min(quickest, time.Since(began))
+			if r.Code != 125 && r.Code != 127 {
+				t.Errorf("%q: %d: %s", args, r.Code, r.Stderr)
+			}
+		}
+		if quickest > 400*time.Millisecond {
+			t.Errorf("%q: took %v", args, quickest)
 		}
 	}
 }
