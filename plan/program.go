@@ -230,7 +230,7 @@ func (p *program) newMachine() *machine {
 	if p.apart >= 0 && p.command != nil {
 		// A command whose init ends first is killed, with all that it has open (exit). The launcher ends the wait; one that
 		// was killed cannot, and may leave nothing for long.
-		m.linger[1] = 500e6
+		m.linger = [2]uint64{1, 200e6}
 	}
 	return m
 }
