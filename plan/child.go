@@ -234,24 +234,24 @@ func (c *Child) reap() {
 	}
 }
 
-// For how long Kill lets processes that have joined a container end by themselves: once a child has told of a failure, which is the end of
+// lettingGo is for how long Kill lets processes that have joined a container end by themselves, twice: once a child has told of a failure, which is the end of
 // the others in their order, and then as those to whom no handoff comes any more.
-const failedEnds, lettingGo = 5000, 5000 // ms
+const lettingGo = 5000 // ms
 
 // LetGo has processes that have joined a container end by themselves, before they or their keeper are killed: each closes what it has open
 // before its end, which one that is killed cannot (program.exit). Nor can a command whose init is gone before it, and which is killed for that.
 func (c *Child) LetGo() {
-	if !c.joins || c.theirs < 0 || c.told && c.hungUp(failedEnds) {
+	if !c.joins || c.theirs < 0 || c.told && c.hungUp() {
 		return
 	}
 	_ = unix.Shutdown(c.theirs, unix.SHUT_WR)
-	c.hungUp(lettingGo)
+	c.hungUp()
 }
 
-// hungUp waits until all other ends of the control socket are closed.
-func (c *Child) hungUp(within int) bool {
+// hungUp waits for lettingGo until all other ends of the control socket are closed.
+func (c *Child) hungUp() bool {
 	for range 100 { // signals
-		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.theirs)}}, within); !errors.Is(err, unix.EINTR) {
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.theirs)}}, lettingGo); !errors.Is(err, unix.EINTR) {
 			return n > 0
 		}
 	}

@@ -110,19 +110,19 @@ func (k *memo) letGo() {
 	if k.joined.PID == 0 {
 		return
 	}
-	if told := (*[2]int32)(unsafe.Add(nil, uintptr(k.record)))[1] != 0; told && hungUp(failedEnds) {
+	if told := (*[2]int32)(unsafe.Add(nil, uintptr(k.record)))[1] != 0; told && hungUp() {
 		return
 	}
 	kernel(sysShutdown, memoTheirs, 1, 0, 0, 0) // SHUT_WR
-	hungUp(lettingGo)
+	hungUp()
 }
 
-// hungUp waits until all other ends of the control socket are closed, for so many ms.
+// hungUp waits until all other ends of the control socket are closed, for lettingGo.
 //
 //go:nosplit
-func hungUp(within uint64) bool {
+func hungUp() bool {
 	waiting[0] = memoTheirs
-	left := [2]uint64{within / 1000, within % 1000 * 1e6}
+	left := [2]uint64{lettingGo / 1000, lettingGo % 1000 * 1e6}
 	n := -eintr
 	for n == -eintr {
 		n = kernel(sysPpoll, addr(&waiting), 1, addr(&left), 0, 8)
