@@ -44,7 +44,7 @@ func TestApartStandsAlone(t *testing.T) {
 				switch {
 				case i.mnemonic == d.call:
 					calls++
-				case calls == 10 && i.mnemonic == d.stop: // behind the last of them is the mark
+				case calls == 12 && i.mnemonic == d.stop: // behind the last of them is the mark
 					return
 				case i.mnemonic == d.stop:
 				case d.isBranch(i):

@@ -138,8 +138,8 @@ func TestDisassembly(t *testing.T) {
 				}
 			}
 			visit(child)
-			if calls != 6 { // of an op, and prctl, write, close_range, ppoll and exit_group of a report
-				t.Errorf("%d system calls, want 6", calls)
+			if calls != 8 { // of an op, and prctl, write, close, shutdown, ppoll, close_range and exit_group of a report
+				t.Errorf("%d system calls, want 8", calls)
 			}
 			for n := child; n < len(code); n++ {
 				if !seen[n] && code[n].mnemonic != d.stop && !strings.HasPrefix(code[n].mnemonic, "INT") && code[n].mnemonic != "?" {

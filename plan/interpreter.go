@@ -1,5 +1,7 @@
 package plan
 
+import "golang.org/x/sys/unix"
+
 // Kinds of an op. All but a compare make the system call nr.
 const (
 	kindCall    = 0 // any result that is no errno will do
@@ -35,7 +37,12 @@ type machine struct {
 	control uint64
 	step    int32
 	errno   int32
-	linger  [2]uint64 // s, ns: for how long it then stays, with nothing open, for a child of its own to end before it
+
+	// Of an init whose command is not in a pid namespace of its own: it hangs up first, and waits until the command has
+	// nothing open any more, by its execution or its end.
+	command unix.PollFd // init's end of their socket; -1 for none
+	other   int64       // the command's end, while that has not been started; -1 for none
+	linger  [2]uint64   // s, ns: the longest wait
 }
 
 // cloneArgs is struct clone_args of clone3(2), as far as Linux 5.5 knows it.

@@ -107,18 +107,25 @@ report:
 	MOVQ	$8, DX
 	MOVQ	$1, AX // write
 	SYSCALL
+	MOVQ	machine_other(R13), DI
+	MOVQ	$3, AX // close
+	SYSCALL
+	MOVLQSX	machine_command(R13), DI
+	MOVQ	$1, SI // SHUT_WR
+	MOVQ	$48, AX // shutdown
+	SYSCALL
+	LEAQ	machine_command(R13), DI
+	MOVQ	$1, SI
+	LEAQ	machine_linger(R13), DX
+	MOVQ	$0, R10
+	MOVQ	$271, AX // ppoll
+	SYSCALL
 	// The kernel lets go of memory before files at the end of a process, and whoever has no memory is not undumpable any more
 	// (ptrace_may_access): for that moment a container's root could look at what is open.
 	MOVQ	$0, DI
 	MOVL	$0xffffffff, SI
 	MOVQ	$0, DX
 	MOVQ	$436, AX // close_range
-	SYSCALL
-	MOVQ	$0, DI
-	MOVQ	$0, SI
-	LEAQ	machine_linger(R13), DX
-	MOVQ	$0, R10
-	MOVQ	$271, AX // ppoll
 	SYSCALL
 	MOVQ	$125, DI
 	MOVQ	$231, AX // exit_group

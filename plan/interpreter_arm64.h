@@ -95,18 +95,25 @@ report:
 	MOVD	$8, R2
 	MOVD	$64, R8 // write
 	SVC
+	MOVD	machine_other(R20), R0
+	MOVD	$57, R8 // close
+	SVC
+	MOVW	machine_command(R20), R0
+	MOVD	$1, R1 // SHUT_WR
+	MOVD	$210, R8 // shutdown
+	SVC
+	ADD	$machine_command, R20, R0
+	MOVD	$1, R1
+	ADD	$machine_linger, R20, R2
+	MOVD	ZR, R3
+	MOVD	$73, R8 // ppoll
+	SVC
 	// The kernel lets go of memory before files at the end of a process, and whoever has no memory is not undumpable any more
 	// (ptrace_may_access): for that moment a container's root could look at what is open.
 	MOVD	ZR, R0
 	MOVW	$-1, R1
 	MOVD	ZR, R2
 	MOVD	$436, R8 // close_range
-	SVC
-	MOVD	ZR, R0
-	MOVD	ZR, R1
-	ADD	$machine_linger, R20, R2
-	MOVD	ZR, R3
-	MOVD	$73, R8 // ppoll
 	SVC
 	MOVD	$125, R0
 	MOVD	$94, R8 // exit_group

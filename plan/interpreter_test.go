@@ -41,6 +41,8 @@ func TestLayouts(t *testing.T) {
 		{"size of step", unsafe.Sizeof(o.step), 4},
 		{"machine.step to machine.errno", unsafe.Offsetof(m.errno) - unsafe.Offsetof(m.step), 4},
 		{"size of machine.step and errno", unsafe.Sizeof(m.step) + unsafe.Sizeof(m.errno), 8},
+		{"machine.command.Fd", unsafe.Offsetof(m.command.Fd), 0},
+		{"size of machine.command", unsafe.Sizeof(m.command), 8},
 		{"CLONE_ARGS_SIZE_VER1", unsafe.Sizeof(cloneArgs{}), 80},
 	} {
 		if c.got != c.want {

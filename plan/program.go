@@ -227,10 +227,11 @@ func (p *program) spawn(q *program) *op {
 func (p *program) newMachine() *machine {
 	m := (*machine)(p.a.alloc(int(unsafe.Sizeof(machine{}))))
 	m.control = uint64(p.control)
+	m.command.Fd, m.other = -1, -1
 	if p.apart >= 0 && p.command != nil {
-		// A command whose init ends first is killed, with all that it has open (exit). The launcher ends the wait; one that
-		// was killed cannot, and may leave nothing for long.
-		m.linger = [2]uint64{1, 200e6}
+		// A command whose init ends first is killed, with all that it has open (exit).
+		m.command.Fd, m.other = int32(p.toCmd), int64(p.toInit)
+		m.linger[0] = 5
 	}
 	return m
 }
