@@ -139,6 +139,9 @@ func (o *op) orSkips(n int, errnos ...unix.Errno) {
 	o.mask2, o.jump2 = errnoMask(errnos), int32(n+1)*opSize
 }
 
+// mayFail lets the op be followed by the next one, come what may.
+func (o *op) mayFail() { o.mask1, o.jump1 = ^uint64(0), opSize }
+
 func errnoMask(errnos []unix.Errno) (mask uint64) {
 	for _, e := range errnos {
 		mask |= 1 << uint(e)
@@ -161,7 +164,7 @@ func (p *program) equal(a, b arg, errno unix.Errno) {
 // jump goes on behind the next n operations.
 func (p *program) jump(n int) { p.compare(lit(0), 0, 1, unix.EAGAIN).skips(n, unix.EAGAIN) }
 
-func (p *program) close(fd arg) { p.call(unix.SYS_CLOSE, fd) }
+func (p *program) close(fd arg) *op { return p.call(unix.SYS_CLOSE, fd) }
 
 // str puts a string into the arena.
 func (p *program) str(s string) arg { return lit(p.a.str(s)) }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -285,7 +286,24 @@ func (s NullStdin) lower(p *program) {
 
 const allFDs = 1<<32 - 1
 
+// closeAllBut closes the descriptors from first on that are not among the needed ones. While the kernel executes a program, the new memory
+// is there before what is close-on-exec is closed (begin_new_exec), and counts by the user namespace of that moment: the root of a container
+// that was joined may read what is open, though get nothing of it (exec_update_lock).
+func (p *program) closeAllBut(first int, needed ...int) {
+	slices.Sort(needed)
+	for _, fd := range needed {
+		if fd > first {
+			p.call(unix.SYS_CLOSE_RANGE, lit(first), lit(fd-1), lit(0))
+		}
+		first = max(first, fd+1)
+	}
+	p.call(unix.SYS_CLOSE_RANGE, lit(first), lit(allFDs), lit(0))
+}
+
 func (s CloseOnExec) lower(p *program) {
+	if p.apart >= 0 {
+		p.closeAllBut(3+s.Keep, p.control, p.peer)
+	}
 	p.call(unix.SYS_CLOSE_RANGE, lit(3+s.Keep), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
 }
 
@@ -315,7 +333,11 @@ func (s ExecInit) lower(p *program) {
 	p.spread()
 	p.call(unix.SYS_WRITE, lit(p.pidEvent), lit(p.memory.command), lit(8)).wants(8)
 	// it needs no terminal and may keep no pipe of the caller open
-	p.call(unix.SYS_CLOSE_RANGE, lit(0), lit(2), lit(0))
+	if p.apart >= 0 {
+		p.closeAllBut(0, p.image, p.pidEvent, p.control)
+	} else {
+		p.call(unix.SYS_CLOSE_RANGE, lit(0), lit(2), lit(0))
+	}
 	p.call(unix.SYS_CLOSE_RANGE, lit(0), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
 	p.call(unix.SYS_FCNTL, lit(p.pidEvent), lit(unix.F_SETFD), lit(0))
 	p.call(unix.SYS_EXECVEAT, lit(p.image), p.str(""), lit(p.a.strs(argv)), lit(p.a.strs(nil)), lit(unix.AT_EMPTY_PATH))
@@ -323,6 +345,9 @@ func (s ExecInit) lower(p *program) {
 
 func (s Exec) lower(p *program) {
 	p.spread()
+	if p.apart >= 0 {
+		p.close(lit(p.peer)).mayFail() // a filter is there
+	}
 	argv, env := lit(p.a.strs(s.Argv)), lit(p.a.strs(s.Env))
 	paths := make([]arg, len(s.Paths))
 	for i, path := range s.Paths {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -113,6 +114,7 @@ func lookAt(pid int) (seen []sighting) {
 			report(name, "%q", text)
 		}
 	}
+	names := 0
 	fds, err := os.ReadDir(proc + "/fd")
 	if err == nil {
 		for _, fd := range fds {
@@ -120,10 +122,20 @@ func lookAt(pid int) (seen []sighting) {
 			if n, nErr := strconv.Atoi(fd.Name()); err != nil || nErr != nil || n <= 2 {
 				continue
 			}
-			if _, err := os.Stat(proc + "/fd/" + fd.Name() + "/" + marker); err == nil || ofLauncher(to) {
-				report("fd", "%s of %s", to, exe)
+			if _, err := os.Stat(proc + "/fd/" + fd.Name() + "/" + marker); err == nil {
+				report("fd", "%s of the host", to)
+			}
+			if ofLauncher(to) {
+				names++
+				if why := remains(proc, fd.Name(), to); why != "" {
+					report("fd", "%s of %s: %s", to, exe, why)
+				}
 			}
 		}
+	}
+	// of its control socket, and of what it executes
+	if names > 2 {
+		report("fd", "the names of %d", names)
 	}
 	if _, err := os.Stat(proc + "/cwd/" + marker); err == nil {
 		report("cwd", "a directory of the host")
@@ -146,6 +158,27 @@ func lookAt(pid int) (seen []sighting) {
 		_ = unix.Close(pidfd)
 	}
 	return append(seen, lookInMemory(proc)...)
+}
+
+// remains tells what is wrong with a descriptor whose name could be read; nothing of one that an execution is just closing. The kernel gives
+// a process its new memory, which this container's root may look at, before it closes what is close-on-exec (begin_new_exec): names
+// can be read then, of the control socket, whose end tells that there was an execution, and of the program. Nothing can be got, which
+// pidfd_getfd is tried for. Who ends has no memory any more, and no program.
+func remains(proc, fd, to string) string {
+	for range 5000 {
+		exe, err := os.Readlink(proc + "/exe")
+		switch {
+		case err != nil:
+			return "while it ends"
+		case to != exe && !strings.HasPrefix(to, "socket:"):
+			return "while it executes " + exe
+		}
+		if now, err := os.Readlink(proc + "/fd/" + fd); err != nil || now != to {
+			return ""
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return "it stays open"
 }
 
 // ofLauncher are the kinds of descriptors that rl-exec has, and commands in this container have not.
