@@ -295,3 +295,38 @@ func TestThreeHundredStarts(t *testing.T) {
 		}
 	}
 }
+
+// A launcher that has gone before PDEATHSIG was taken again is found out by its socket, whatever that says of it: the signal is pending then.
+func TestDiesLater(t *testing.T) {
+	for name, c := range map[string]struct {
+		before func(p *program, theirs, mine arg)
+		code   int
+	}{
+		"lives":    {func(*program, arg, arg) {}, 40},
+		"has gone": {func(p *program, theirs, _ arg) { p.close(theirs) }, 41},
+		"has gone with something unread": {func(p *program, theirs, mine arg) {
+			p.call(unix.SYS_WRITE, mine, lit(p.a.word()), lit(1)).wants(1)
+			p.close(theirs) // ECONNRESET
+		}, 41},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, ws, err := run(t, Options{}, begin(raw(func(p *program) {
+				pair := p.a.word()
+				p.call(unix.SYS_SOCKETPAIR, lit(unix.AF_UNIX), lit(unix.SOCK_SEQPACKET), lit(0), lit(pair))
+				theirs, mine := p.keep(p.call(unix.SYS_DUP, at(pair))), lit(p.control) // of a word, the kernel takes the half
+				p.close(at(pair))
+				p.call(unix.SYS_DUP3, at(pair+4), mine, lit(0))
+				c.before(p, theirs, mine)
+				DieWithParent{Again: true, Sweep: true, Later: true}.lower(p)
+				pending := p.a.word()
+				p.call(unix.SYS_RT_SIGPENDING, lit(pending), lit(8))
+				p.compare(at(pending), 1<<63, 1<<63, unix.ESRCH).skips(1, unix.ESRCH)
+				exit(p, lit(41))
+				exit(p, lit(40))
+			})))
+			if err != nil || ws.ExitStatus() != c.code {
+				t.Errorf("status %#x, %v; want exit status %d", ws, err, c.code)
+			}
+		})
+	}
+}

@@ -144,6 +144,9 @@ func (o *op) mayFail() { o.mask1, o.jump1 = ^uint64(0), opSize }
 
 func errnoMask(errnos []unix.Errno) (mask uint64) {
 	for _, e := range errnos {
+		if e >= 64 {
+			panic("BUG: no rule can be about " + unix.ErrnoName(e)) // the interpreter has 64 bits
+		}
 		mask |= 1 << uint(e)
 	}
 	return mask

@@ -207,10 +207,11 @@ func (s DieWithParent) lower(p *program) {
 		p.alive()
 		return
 	}
-	record := (*[2]int32)(p.a.alloc(8))
-	record[0] = p.step
-	p.call(unix.SYS_SENDTO, lit(p.control), lit(address(record)), lit(8), lit(unix.MSG_NOSIGNAL), lit(0), lit(0)).
-		skips(1, unix.EPIPE, unix.ECONNRESET)
+	control := (*unix.PollFd)(p.a.alloc(int(unsafe.Sizeof(unix.PollFd{}))))
+	control.Fd = int32(p.control)
+	now := p.a.room(int(unsafe.Sizeof(unix.Timespec{})))
+	hungUp := p.keep(p.call(unix.SYS_PPOLL, lit(address(control)), lit(1), lit(address(&now[0])), lit(0), lit(0)))
+	p.compare(hungUp, ^uint64(0), 0, unix.EAGAIN).skips(1, unix.EAGAIN)
 	p.jump(2)
 	self := p.keep(p.call(unix.SYS_GETPID))
 	p.call(unix.SYS_KILL, self, lit(signal))
