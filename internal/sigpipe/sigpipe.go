@@ -25,6 +25,9 @@ const Excluded = 1<<(unix.SIGCHLD-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGPIPE-1) 
 // writeEnd is the fd that the handler, in assembly, writes to.
 var writeEnd int32 //nolint:unused // by Go code, which only sets it
 
+// self is the pid of the process that Open was called in.
+var self int32 //nolint:unused // as writeEnd
+
 // caught is the set of signals that have the handler, bit N-1 for signal N.
 var caught uint64
 
@@ -55,7 +58,7 @@ func Open() (fd int, err error) {
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return -1, os.NewSyscallError("pipe2", err)
 	}
-	writeEnd = int32(p[1])
+	writeEnd, self = int32(p[1]), int32(os.Getpid())
 	action := sigaction{
 		handler: handlerAddress(), flags: saOnStack | saRestart | saFlags,
 		restorer: restorerAddress(), mask: ^uint64(0),

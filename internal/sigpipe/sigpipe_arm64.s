@@ -2,6 +2,13 @@
 
 // See sigpipe_amd64.s. The handler returns to the vDSO's restorer.
 TEXT handler<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVW	R0, R3
+	MOVD	$172, R8 // getpid
+	SVC
+	MOVW	·self(SB), R1
+	CMPW	R1, R0
+	BNE	done
+	MOVW	R3, R0
 	MOVD	RSP, R1
 	SUB	$64, R1
 	MOVW	R0, (R1)
@@ -9,6 +16,7 @@ TEXT handler<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVD	$4, R2
 	MOVD	$64, R8 // write
 	SVC
+done:
 	RET
 
 TEXT ·handlerAddress(SB),NOSPLIT,$0-8

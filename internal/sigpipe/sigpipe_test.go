@@ -48,6 +48,24 @@ func child() int {
 			}
 		}
 	}
+	// A child before its execution has the handler and the pipe, too, and a ^Z at the terminal reaches both.
+	forked, _, _ := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	if forked == 0 {
+		own, _, _ := unix.RawSyscall(unix.SYS_GETPID, 0, 0, 0)
+		for _, s := range [...]unix.Signal{unix.SIGTSTP, unix.SIGTERM} {
+			unix.RawSyscall(unix.SYS_KILL, own, uintptr(s), 0)
+		}
+		for {
+			unix.RawSyscall(unix.SYS_EXIT_GROUP, 7, 0, 0)
+		}
+	}
+	var ws unix.WaitStatus
+	if _, err := unix.Wait4(int(forked), &ws, 0, nil); err != nil || ws.ExitStatus() != 7 {
+		return 14
+	}
+	if sigpipe.Read(fd) != 0 {
+		return 15
+	}
 	_ = unix.Kill(os.Getpid(), unix.SIGINT) // ignored by whoever started us
 	time.Sleep(10 * time.Millisecond)
 	if sigpipe.Read(fd) != 0 {
