@@ -140,7 +140,10 @@ func TestForgedFrames(t *testing.T) {
 	}
 	s.Close()
 	n, _ := s.Network("a")
-	other := n.Port(200)
+	other := n.Port(200) // of nobody
+	for number := 201; other == bad.port || other == good.port; number++ {
+		other = n.Port(number)
+	}
 
 	all := [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	to, own := good.port.MAC, bad.port.MAC
