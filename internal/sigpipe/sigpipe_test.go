@@ -53,10 +53,10 @@ func child() int {
 	if forked == 0 {
 		own, _, _ := unix.RawSyscall(unix.SYS_GETPID, 0, 0, 0)
 		for _, s := range [...]unix.Signal{unix.SIGTSTP, unix.SIGTERM} {
-			unix.RawSyscall(unix.SYS_KILL, own, uintptr(s), 0)
+			_, _, _ = unix.RawSyscall(unix.SYS_KILL, own, uintptr(s), 0)
 		}
 		for {
-			unix.RawSyscall(unix.SYS_EXIT_GROUP, 7, 0, 0)
+			_, _, _ = unix.RawSyscall(unix.SYS_EXIT_GROUP, 7, 0, 0)
 		}
 	}
 	var ws unix.WaitStatus
