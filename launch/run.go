@@ -294,16 +294,13 @@ func (c *Container) tearDown() {
 	if c.Child == nil {
 		return
 	}
-	var ws unix.WaitStatus
-	switch {
-	case c.Child.Keeper != 0:
+	if c.Child.Keeper != 0 {
 		c.Child.LetGo()
 		_ = unix.Kill(c.Child.Keeper, unix.SIGKILL) // a child that is not yet waited for: its pid is its own
+		var ws unix.WaitStatus
 		_, _ = wait4(c.Child.Keeper, &ws)
-		c.Child.Kill() // init, which is the subreaper's now
-	default:
-		c.Child.Kill()
 	}
+	c.Child.Kill() // init, which without its keeper is the subreaper's
 	c.Child.Close()
 	_ = c.Group.Remove() // empty, or with a scope that goes with its processes
 	c.Cleanup()
