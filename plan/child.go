@@ -234,8 +234,8 @@ func (c *Child) reap() {
 	}
 }
 
-// lettingGo is for how long Kill lets processes that have joined a container end by themselves, twice: once a child has told of a failure, which is the end of
-// the others in their order, and then as those to whom no handoff comes any more.
+// lettingGo is for how long Kill lets processes that have joined a container end by themselves, twice: once a child has told of a
+// failure, which is the end of the others in their order, and then as those to whom no handoff comes any more.
 const lettingGo = 5000 // ms
 
 // LetGo has processes that have joined a container end by themselves, before they or their keeper are killed: each closes what it has open

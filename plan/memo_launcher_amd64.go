@@ -153,11 +153,7 @@ func (o *op) again() *op { return o.skips(-1, unix.EINTR) }
 
 // ends waits until the process of a pidfd has ended, and fails when the time is over.
 func (p *program) ends(pidfd int32, within time.Duration) {
-	poll := (*unix.PollFd)(p.a.alloc(int(unsafe.Sizeof(unix.PollFd{}))))
-	*poll = unix.PollFd{Fd: pidfd, Events: unix.POLLIN}
-	limit := (*unix.Timespec)(p.a.alloc(int(unsafe.Sizeof(unix.Timespec{}))))
-	*limit = unix.NsecToTimespec(within.Nanoseconds())
-	p.call(unix.SYS_PPOLL, lit(address(poll)), lit(1), lit(address(limit)), lit(0), lit(0)).again().wants(1)
+	p.poll(pidfd, unix.POLLIN, within).again().wants(1)
 }
 
 // opened has a new descriptor noted, which must have a certain number.

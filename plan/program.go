@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -169,6 +170,15 @@ func (p *program) jump(n int) { p.compare(lit(0), 0, 1, unix.EAGAIN).skips(n, un
 
 func (p *program) close(fd arg) *op { return p.call(unix.SYS_CLOSE, fd) }
 
+// poll waits for events of a descriptor, or for its hang-up (ppoll(2)).
+func (p *program) poll(fd int32, events int16, within time.Duration) *op {
+	poll := (*unix.PollFd)(p.a.alloc(int(unsafe.Sizeof(unix.PollFd{}))))
+	*poll = unix.PollFd{Fd: fd, Events: events}
+	limit := (*unix.Timespec)(p.a.alloc(int(unsafe.Sizeof(unix.Timespec{}))))
+	*limit = unix.NsecToTimespec(within.Nanoseconds())
+	return p.call(unix.SYS_PPOLL, lit(address(poll)), lit(1), lit(address(limit)), lit(0), lit(0))
+}
+
 // str puts a string into the arena.
 func (p *program) str(s string) arg { return lit(p.a.str(s)) }
 
@@ -237,7 +247,7 @@ func (p *program) newMachine() *machine {
 	if p.apart >= 0 && p.command != nil {
 		// A command whose init ends first is killed, with all that it has open (exit).
 		m.command.Fd, m.other = int32(p.toCmd), int64(p.toInit)
-		m.linger[0] = 5
+		m.linger[0] = lettingGo / 1000
 	}
 	return m
 }

@@ -112,6 +112,6 @@ func (Leave) lower(p *program) { p.exit() }
 // exit ends the process with 0, and nothing open. The kernel lets go of a process's memory before its files, and who has no memory is
 // not undumpable any more (do_exit, ptrace_may_access): for that moment the root of a container that was joined could look at them.
 func (p *program) exit() {
-	p.call(unix.SYS_CLOSE_RANGE, lit(0), lit(allFDs), lit(0))
+	p.closeAllBut(0)
 	p.call(unix.SYS_EXIT_GROUP, lit(0))
 }

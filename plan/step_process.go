@@ -207,10 +207,7 @@ func (s DieWithParent) lower(p *program) {
 		p.alive()
 		return
 	}
-	control := (*unix.PollFd)(p.a.alloc(int(unsafe.Sizeof(unix.PollFd{}))))
-	control.Fd = int32(p.control)
-	now := p.a.room(int(unsafe.Sizeof(unix.Timespec{})))
-	hungUp := p.keep(p.call(unix.SYS_PPOLL, lit(address(control)), lit(1), lit(address(&now[0])), lit(0), lit(0)))
+	hungUp := p.keep(p.poll(int32(p.control), 0, 0))
 	p.compare(hungUp, ^uint64(0), 0, unix.EAGAIN).skips(1, unix.EAGAIN)
 	p.jump(2)
 	self := p.keep(p.call(unix.SYS_GETPID))
