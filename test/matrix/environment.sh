@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes an environment of the matrix and proves it, as root of a user, mount and pid namespace,
-# and ends in rl-run as a user "u" there who has no privilege.
+# and ends in a shell script of a user "u" there who has no privilege.
 #
-# usage: environment.sh IDS PROC TUN CGROUP BIN TREE RL-RUN'S ARGUMENTS...
+# usage: environment.sh IDS PROC TUN CGROUP BIN TREE SCRIPT [ARG...]
 set -eu
 ids=$1 proc=$2 tun=$3 cgroup=$4 bin=$5 tree=$6
 shift 6
@@ -75,10 +75,10 @@ group=${group%/main} # in which the processes are
 make_group() { as_u mkdir "/sys/fs/cgroup$group/proof" 2>&1 && as_u rmdir "/sys/fs/cgroup$group/proof"; }
 case $cgroup in
 delegated)
-	for file in . cgroup.procs cgroup.subtree_control main main/cgroup.procs; do chown 1000:1000 "/sys/fs/cgroup$group/$file"; done
+	for file in . cgroup.procs cgroup.subtree_control main main/cgroup.procs main/cgroup.subtree_control; do chown 1000:1000 "/sys/fs/cgroup$group/$file"; done
 	make_group >/dev/null || die "no group can be made: $(make_group)"
 	;;
 undelegated) ! make_group >/dev/null || die 'a group can be made' ;;
 esac
 
-as_u /mnt/bin/rl-run "$@"
+as_u sh -c "$@"

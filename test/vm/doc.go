@@ -36,6 +36,10 @@ type Job struct {
 	// user@.service says: cpu, memory, pids.
 	Delegate string
 
+	// Scope has the program run in a scope of the user's systemd that is delegated to it, in a group one further down: a group
+	// that holds processes gives its own groups no controllers.
+	Scope bool
+
 	// Root lets the user become root, by a sudo that asks nothing: the job makes faults, and mends them.
 	Root bool
 }

@@ -123,13 +123,21 @@ func do(j vm.Job, w io.Writer) (failed error) {
 		show()
 		end(program)
 	})
-	err = asUser(env, alarm{w, timer}, append([]string{"sh", "-c", `cd "$1" && shift && "$@"; exit $?`, "job", dir, program}, j.Args...)...)
+	script := `cd "$1" && shift && "$@"; exit $?`
+	if j.Scope {
+		script = inScope
+	}
+	err = asUser(env, alarm{w, timer}, append([]string{"sh", "-c", script, "job", dir, program}, j.Args...)...)
 	timer.Stop()
 	if hung.Load() {
 		err = fmt.Errorf("the test has hung: nothing was said for %v, see the console:\n%w", vm.Silence, err)
 	}
 	return errors.Join(err, endSessions(20*time.Second))
 }
+
+// inScope is the shell of a job with Scope.
+const inScope = `cd "$1" && shift && systemd-run --user --scope --quiet --property=Delegate=yes sh -euc '
+	group=/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup); mkdir "$group/main"; echo 0 >"$group/main/cgroup.procs"; exec "$@"' scope "$@"; exit $?`
 
 // What a job with Root has for sudo: a setpriv that is setuid root, and a script around it.
 const (
