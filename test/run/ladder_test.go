@@ -56,6 +56,44 @@ func TestFilterAgainstUserNamespaces(t *testing.T) {
 		Fails(t, 125, "rl-run: error: start init", "operation not permitted", "rl-run: hint: a seccomp filter of what runs this is in force: start the outer container with --nest")
 }
 
+// refusing is a program in Python that runs a command and answers each of its calls of mount(2) of one filesystem as a kernel does
+// that has none (SECCOMP_RET_USER_NOTIF): refusing FILESYSTEM COMMAND...
+const refusing = `import errno, os, select, sys
+from seccomp import ALLOW, NOTIFY, NotificationResponse, SyscallFilter
+
+kind = sys.argv[1].encode() + b"\0"
+rules = SyscallFilter(ALLOW)
+rules.add_rule(NOTIFY, "mount")
+rules.load()
+listener = rules.get_notify_fd()
+if (child := os.fork()) == 0:
+    os.execvp(sys.argv[2], sys.argv[2:])
+while True:
+    if not select.select([listener], [], [], 0.05)[0]:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            sys.exit(os.waitstatus_to_exitcode(status))
+        continue
+    call = rules.receive_notify()
+    said = b""
+    if call.syscall_args[2]:
+        with open("/proc/%d/mem" % call.pid, "rb", buffering=0) as memory:
+            memory.seek(call.syscall_args[2])
+            said = memory.read(len(kind))
+    if said == kind:
+        rules.respond_notify(NotificationResponse(call, 0, -errno.ENODEV, 0))
+    else:
+        rules.respond_notify(NotificationResponse(call, 0, 0, 1)) # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+`
+
+// without is a script for a kernel that lacks a filesystem, in its list and in what it mounts. That its list lies over a part of /proc
+// does not mask that: another one is whole.
+func without(filesystem string) string {
+	return `exec unshare -Urmpf --mount-proc sh -c 'kind=$1; shift; mount -t tmpfs none /mnt; grep -v "$kind$" /proc/filesystems >/mnt/list
+		mkdir /mnt/proc; mount -t proc none /mnt/proc; mount --bind /mnt/list /proc/filesystems
+		exec /usr/bin/python3 -c "$REFUSING" "$kind" "$@"' sh ` + filesystem + ` "$@"`
+}
+
 // Each fallback that a plain user can bring about: announced once, shown by --explain and rl-inspect, and with --strict an
 // error that names it.
 func TestLadder(t *testing.T) {
@@ -76,6 +114,9 @@ func TestLadder(t *testing.T) {
 		{"masked /proc", `exec unshare -Urmpf --mount-proc sh -c 'mount --bind /dev/null /proc/keys; exec "$@"' sh "$@"`, "a part of the outer /proc is masked: ", single},
 		{"masked /sys", `exec unshare -Urmn sh -c 'mount -t sysfs none /sys; mount -t tmpfs none /sys/kernel; exec "$@"' sh "$@"`, "a part of the outer /sys is masked, or ", single},
 		{"no tun", `exec unshare -Urm sh -c 'mount -t tmpfs none /dev/net; exec "$@"' sh "$@"`, "no network: /dev/net/tun is missing", []string{"--userns=single"}},
+		{"no driver", `exec unshare -Urm sh -c 'for p in pasta slirp4netns; do mount --bind /dev/null $(command -v $p); done; exec "$@"' sh "$@"`, "no network: neither pasta nor slirp4netns is installed", []string{"--userns=single"}},
+		{"no cgroup2", without("cgroup2"), "no cgroup2 can be mounted here: /sys/fs/cgroup of the container is empty", single},
+		{"no mqueue", without("mqueue"), "no mqueue can be mounted here: the container has no /dev/mqueue", single},
 		{"no user xattrs", `exec setarch --uname-2.6 "$@"`, "an overlay in memory does not work here: writes to the root go to ", nil},
 		{
 			// the kernel stacks two filesystems and no third
@@ -95,7 +136,7 @@ func TestLadder(t *testing.T) {
 			}
 			in := func(words ...string) trial.Result {
 				return trial.Command{
-					Path: "/bin/sh", Env: []string{"TREE=" + tree},
+					Path: "/bin/sh", Env: []string{"TREE=" + tree, "REFUSING=" + refusing},
 					Args: slices.Concat([]string{"-c", c.script, trial.Bin(t, "rl-unshare")}, words),
 				}.Run(t)
 			}
