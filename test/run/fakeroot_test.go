@@ -1,8 +1,16 @@
 package run
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/trial"
 )
@@ -34,6 +42,94 @@ func TestFakeRoot(t *testing.T) {
 	r.Fails(t, 125, "--fake-root: with no-new-privileges=false")
 }
 
+// lookFakes makes each call that --fake-root answers, by its number, on a thread that ends with it, and those beside them that it does
+// not: by name their errnos, and behind them what is different then.
+func lookFakes() (any, error) {
+	runtime.LockOSThread()
+	if err := os.WriteFile("/tmp/file", nil, 0o600); err != nil {
+		return nil, err
+	}
+	if err := os.Symlink("file", "/tmp/link"); err != nil {
+		return nil, err
+	}
+	const five, cwd = 5, ^uintptr(99) // AT_FDCWD
+	path := func(name string) uintptr {
+		b := append([]byte("/tmp/"+name), 0)
+		return uintptr(unsafe.Pointer(&b[0]))
+	}
+	fd, err := unix.Open("/tmp/file", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	group := uint32(five)
+	errnos := map[string]int{}
+	for name, args := range map[string][6]uintptr{
+		"chown": {unix.SYS_CHOWN, path("file"), five, five}, "fchown": {unix.SYS_FCHOWN, uintptr(fd), five, five},
+		"lchown": {unix.SYS_LCHOWN, path("link"), five, five}, "fchownat": {unix.SYS_FCHOWNAT, cwd, path("file"), five, five, 0},
+		"setuid": {unix.SYS_SETUID, five}, "setgid": {unix.SYS_SETGID, five}, "setreuid": {unix.SYS_SETREUID, five, five},
+		"setregid": {unix.SYS_SETREGID, five, five}, "setresuid": {unix.SYS_SETRESUID, five, five, five},
+		"setresgid": {unix.SYS_SETRESGID, five, five, five}, "setgroups": {unix.SYS_SETGROUPS, 1, uintptr(unsafe.Pointer(&group))},
+		"mknod c": {unix.SYS_MKNOD, path("c"), unix.S_IFCHR | 0o600, 0x103}, "mknod b": {unix.SYS_MKNOD, path("b"), unix.S_IFBLK | 0o600, 0x800},
+		"mknodat c": {unix.SYS_MKNODAT, cwd, path("cat"), unix.S_IFCHR | 0o600, 0x103}, "mknodat b": {unix.SYS_MKNODAT, cwd, path("bat"), unix.S_IFBLK | 0o600, 0x800},
+		"made: mknod p": {unix.SYS_MKNOD, path("p"), unix.S_IFIFO | 0o600}, "made: mknodat s": {unix.SYS_MKNODAT, cwd, path("s"), unix.S_IFSOCK | 0o600},
+	} {
+		_, _, errno := unix.RawSyscall6(args[0], args[1], args[2], args[3], args[4], args[5], 0)
+		errnos[name] = int(errno)
+	}
+	// These two return the id that was, and never an errno: what is there then tells.
+	_, _, _ = unix.RawSyscall(unix.SYS_SETFSUID, five, 0, 0)
+	_, _, _ = unix.RawSyscall(unix.SYS_SETFSGID, five, 0, 0)
+	runtime.KeepAlive(&group)
+	status, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for line := range strings.Lines(string(status)) {
+		if strings.HasPrefix(line, "Uid:") || strings.HasPrefix(line, "Gid:") {
+			ids = append(ids, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	var names []string
+	var st unix.Stat_t
+	for _, name := range []string{"file", "link", "c", "b", "cat", "bat", "p", "s"} {
+		if unix.Lstat("/tmp/"+name, &st) == nil && st.Uid == 0 && st.Gid == 0 {
+			names = append(names, name)
+		}
+	}
+	return map[string]any{"errnos": errnos, "ids": ids, "there": names}, nil
+}
+
+// Each call that is answered says that it has worked, and has done nothing; without the option each of them fails.
+func TestFakeRootCalls(t *testing.T) {
+	tree := begin(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found struct {
+		Errnos map[string]unix.Errno `json:"errnos"`
+		IDs    []string              `json:"ids"`
+		There  []string              `json:"there"`
+	}
+	for _, options := range [][]string{{"--fake-root"}, {"--fake-root", "--security-opt", "seccomp=unconfined"}, nil} {
+		args := slices.Concat([]string{"--quiet", "--net=none", "--userns=single", "-v", self + ":" + probePath + ":ro", "-e", probeEnv + "=fakes"}, options, []string{tree, probePath})
+		if err := json.Unmarshal([]byte(trial.Run(t, args...).OK(t)), &found); err != nil {
+			t.Fatal(err)
+		}
+		if len(found.Errnos) != 17 {
+			t.Errorf("%q: %d calls: %v", options, len(found.Errnos), found.Errnos)
+		}
+		for name, errno := range found.Errnos {
+			if done := options != nil || strings.HasPrefix(name, "made"); done != (errno == 0) {
+				t.Errorf("%q: %s: errno %d (%v)", options, name, int(errno), errno)
+			}
+		}
+		want(t, "ids", strings.Join(found.IDs, ", "), "Uid: 0 0 0 0, Gid: 0 0 0 0")
+		want(t, "files", strings.Join(found.There, " "), "file link p s")
+	}
+}
+
 // owned makes a package with files of other users, and two trees that know these.
 const owned = `set -e
 	cat >/owned.spec <<-'END'
@@ -59,7 +155,7 @@ const owned = `set -e
 // fails: apt at its own change of user, rpm at the first owner.
 func TestFakeRootInstalls(t *testing.T) {
 	begin(t)
-	dir, long := t.TempDir()+"/tree", 10*trial.Timeout // it fetches packages
+	dir, long := t.TempDir()+"/debian", 10*trial.Timeout // it fetches packages
 	trial.Command{Path: "/bin/sh", Args: []string{
 		"-ec", `mkdir "$2"; "$0" tar -C "$1" --exclude='./dev/*' -cf - . | tar -C "$2" -xf - --no-same-owner`,
 		trial.Bin(t, "rl-unshare"), trial.Tree(t, "debian"), dir,
@@ -70,11 +166,21 @@ func TestFakeRootInstalls(t *testing.T) {
 			Timeout: long,
 		}.Run(t)
 	}
-	const apt = "apt-get update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y openssh-client dbus man-db sudo cron >/dev/null 2>&1 && dpkg -s cron sudo | grep Status"
-	if r := single(apt); r.Code == 0 {
+	const options, install = "--userns=single --fake-root --net=host --rw", "apt-get install -y openssh-client dbus man-db sudo cron"
+	if r := single("apt-get update && DEBIAN_FRONTEND=noninteractive " + install); r.Code == 0 {
 		t.Errorf("apt does without --fake-root: %q", r.Stdout)
 	}
-	want(t, "packages", single(apt, "--fake-root").OK(t), "Status: install ok installed\nStatus: install ok installed")
+	single("apt-get update", "--fake-root").OK(t)
+	// the very line of docs/usage.md
+	page, err := os.ReadFile("../../docs/usage.md")
+	if err != nil || !strings.Contains(string(page), "\n    rl-run "+options+" ./debian "+install+"\n") {
+		t.Errorf("docs/usage.md has another line: %v", err)
+	}
+	trial.Command{
+		Args: slices.Concat(strings.Fields(options), []string{"./debian"}, strings.Fields(install)), Dir: filepath.Dir(dir), Timeout: long,
+	}.Run(t).OK(t)
+	const installed = "Status: install ok installed"
+	want(t, "packages", single("dpkg -s openssh-client dbus man-db sudo cron | grep Status; dpkg --audit").OK(t), strings.Repeat(installed+"\n", 4)+installed)
 
 	single("apt-get install -y --no-install-recommends dnf rpm >/dev/null 2>&1", "--fake-root").OK(t)
 	single(owned).OK(t)

@@ -40,6 +40,8 @@ func probe(name string, args []string) int {
 		found, err = lookUIDs()
 	case "pty":
 		found, err = lookPTY()
+	case "fakes":
+		found, err = lookFakes()
 	case "mqueue":
 		err = lookMessageQueue()
 		found = "ok"
