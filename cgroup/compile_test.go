@@ -62,7 +62,8 @@ func TestCompile(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	const dropIn = "mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=%s\\n' >/etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload"
+	const dropIn = `sudo sh -c 'mkdir -p /etc/systemd/system/user@.service.d && printf "[Service]\nDelegate=%s\n" >/etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload'`
+	const boot = " # and boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
 	for _, c := range []struct {
 		name        string
 		host        fixture
@@ -72,57 +73,57 @@ func TestRefusals(t *testing.T) {
 		{
 			"hybrid", hybrid, usual,
 			"enforce --memory 50m: the memory controller is bound to cgroup v1 (hybrid layout), which cannot be delegated to a user",
-			"boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line; then, as root: " + fmt.Sprintf(dropIn, "cpu memory pids"),
+			fmt.Sprintf(dropIn, "cpu memory pids") + boot,
 		},
 		{
 			"hybrid, io", hybrid,
 			Limits{BlkioWeight: 100},
 			"enforce --blkio-weight 100: the io controller is bound to cgroup v1 (hybrid layout), which cannot be delegated to a user",
-			"boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line; then, as root: " + fmt.Sprintf(dropIn, "cpu io memory pids"),
+			fmt.Sprintf(dropIn, "cpu io memory pids") + boot,
 		},
 		{
 			"v1", legacy,
 			Limits{Memory: 1 << 20},
 			"enforce --memory 1m: the memory controller is bound to cgroup v1 (v1 layout), which cannot be delegated to a user",
-			"boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line; then, as root: " + fmt.Sprintf(dropIn, "cpu memory pids"),
+			fmt.Sprintf(dropIn, "cpu memory pids") + boot,
 		},
 		{
 			"v1, not mounted", legacy,
 			Limits{Pids: 5},
 			"enforce --pids-limit 5: the pids controller is not there: control groups are of version 1",
-			"boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line; then, as root: " + fmt.Sprintf(dropIn, "cpu memory pids"),
+			fmt.Sprintf(dropIn, "cpu memory pids") + boot,
 		},
 		{
 			"nothing mounted",
 			fixture{files: "/proc/self/mountinfo: 1 1 0:1 / / rw - ext4 x rw"},
 			Limits{Pids: 5},
 			"enforce --pids-limit 5: the pids controller is not there: no control groups are mounted",
-			"mount -t cgroup2 none /sys/fs/cgroup, as root",
+			"sudo mount -t cgroup2 none /sys/fs/cgroup",
 		},
 		{
 			"io not delegated", debian12,
 			Limits{Memory: 1 << 20, BlkioWeight: 100, CPUSet: Set{{0, 0}}},
 			"enforce --cpuset-cpus 0: the cpuset controller is not delegated to user@1000.service (delegated: cpu memory pids)",
-			"as root: " + fmt.Sprintf(dropIn, "cpu cpuset io memory pids") + "; then log in again (or: systemctl restart user@1000)",
+			fmt.Sprintf(dropIn, "cpu cpuset io memory pids") + " # then log in again, or: sudo systemctl restart user@1000",
 		},
 		{
 			"no bus", noBus,
 			Limits{Pids: 5},
 			"enforce --pids-limit 5: the pids controller is not delegated: systemd's user@1000.service has no bus (usually /run/user/1000/bus)",
-			"apt install dbus-user-session, and log in again",
+			"sudo apt-get install -y dbus-user-session && echo log in again",
 		},
 		{
 			"a bus that is gone",
 			fixture{files: debian12.files, env: map[string]string{"DBUS_SESSION_BUS_ADDRESS": "unix:path=/tmp/x"}},
 			Limits{Pids: 5},
 			"enforce --pids-limit 5: the pids controller is not delegated: systemd's user@1000.service has no bus (usually /run/user/1000/bus)",
-			"apt install dbus-user-session, and log in again",
+			"sudo apt-get install -y dbus-user-session && echo log in again",
 		},
 		{
 			"no manager", noManager,
 			Limits{Pids: 5},
 			"enforce --pids-limit 5: the pids controller is not delegated: no systemd of user 1000 runs",
-			"as root: loginctl enable-linger 1000; and " + fmt.Sprintf(dropIn, "cpu memory pids"),
+			"sudo loginctl enable-linger 1000 && " + fmt.Sprintf(dropIn, "cpu memory pids"),
 		},
 		{
 			"processes in the way", crowded,

@@ -17,7 +17,8 @@ type Refusal struct {
 // Error is one line: the limit and the cause, which names the controller.
 func (r *Refusal) Error() string { return "enforce " + r.Limit + ": " + r.Cause }
 
-const unified = "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
+// unified is a comment of the shell, so that a hint is a line that can be pasted: how a machine is booted is not for such a line.
+const unified = " # and boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
 
 // refuse says why a controller cannot be had; all are the controllers that the limits
 // need, for a hint that covers them. It returns the cause and the hint.
@@ -25,13 +26,13 @@ func (h *Host) refuse(controller string, all []string) (cause, hint string) {
 	switch {
 	case h.Layout == NoGroups:
 		return fmt.Sprintf("the %s controller is not there: no control groups are mounted", controller),
-			"mount -t cgroup2 none /sys/fs/cgroup, as root"
+			"sudo mount -t cgroup2 none /sys/fs/cgroup"
 	case slices.Contains(h.Legacy, controller):
 		return fmt.Sprintf("the %s controller is bound to cgroup v1 (%s layout), which cannot be delegated to a user", controller, h.Layout),
-			unified + "; then, as root: " + h.delegate(all)
+			h.delegate(all) + unified
 	case h.Layout == V1:
 		return fmt.Sprintf("the %s controller is not there: control groups are of version 1", controller),
-			unified + "; then, as root: " + h.delegate(all)
+			h.delegate(all) + unified
 	case h.Top && !slices.Contains(h.Root, controller):
 		return fmt.Sprintf("this kernel has no %s controller", controller), kernelHint(controller)
 	}
@@ -42,13 +43,13 @@ func (h *Host) refuse(controller string, all []string) (cause, hint string) {
 	switch {
 	case h.Manager != nil && h.Bus == "":
 		return fmt.Sprintf("the %s controller is not delegated: systemd's %s has no bus (usually /run/user/%d/bus)", controller, h.managerService(), h.UID),
-			"apt install dbus-user-session, and log in again"
+			"sudo apt-get install -y dbus-user-session && echo log in again"
 	case h.Manager != nil:
 		return fmt.Sprintf("the %s controller is not delegated to %s (delegated: %s)", controller, h.managerService(), words(h.Manager.Controllers)),
-			fmt.Sprintf("as root: %s; then log in again (or: systemctl restart user@%d)", h.delegate(all), h.UID)
+			fmt.Sprintf("%s # then log in again, or: sudo systemctl restart user@%d", h.delegate(all), h.UID)
 	}
 	return fmt.Sprintf("the %s controller is not delegated: no systemd of user %d runs", controller, h.UID),
-		fmt.Sprintf("as root: loginctl enable-linger %d; and %s", h.UID, h.delegate(all))
+		fmt.Sprintf("sudo loginctl enable-linger %d && %s", h.UID, h.delegate(all))
 }
 
 // blocked is the subtree that would do but for the processes in it.
@@ -73,7 +74,7 @@ func (h *Host) delegate(wanted []string) string {
 	}
 	all = slices.DeleteFunc(append(all, wanted...), func(c string) bool { return !slices.Contains(controllers[:], c) })
 	slices.Sort(all)
-	return fmt.Sprintf(`mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\nDelegate=%s\n' >/etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload`,
+	return fmt.Sprintf(`sudo sh -c 'mkdir -p /etc/systemd/system/user@.service.d && printf "[Service]\nDelegate=%s\n" >/etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload'`,
 		strings.Join(slices.Compact(all), " "))
 }
 

@@ -30,8 +30,7 @@ func refused(errno unix.Errno) error {
 // fixtures are the faults that TestDiagnose alone has: this kernel, or a plain user, cannot have them. All others are
 // had really in test/doctor, where those of them that need root of a machine are made in the guest of test/vm (TestMachine).
 var fixtures = map[string]string{
-	"AppArmor":      "the kernel must have that module, with a policy",
-	"no delegation": "a plain user cannot make a group that holds controllers",
+	"AppArmor": "the kernel must have that module, with a policy",
 }
 
 // TestDiagnose has machines as data.

@@ -114,3 +114,32 @@ func TestMachine(t *testing.T) {
 		t.Errorf("the machine is not as it was: %+v", after)
 	}
 }
+
+// TestDelegation has the line that delegates a controller which Debian delegates to nobody: called as it is, and then the other one that
+// it names. rl-run gives the same line.
+func TestDelegation(t *testing.T) {
+	trial.NeedUser(t)
+	const option, part = "--cpuset-cpus=0", "--cpuset-cpus"
+	sudo := func(line string) { trial.Command{Path: "/bin/sh", Args: []string{"-euc", line}}.Run(t).OK(t) }
+	start := func() trial.Result {
+		return trial.Run(t, "--net=none", "--quiet", option, trial.Tree(t, "busybox"), "cat", "/sys/fs/cgroup/cpuset.cpus")
+	}
+	found, code := diagnose(t, "")
+	f := found[part]
+	line, then, _ := strings.Cut(f.Mend, " # then log in again, or: ")
+	check(t, f, launch.Degraded, "the cpuset controller is not delegated to user@1000.service (delegated: cpu memory pids)", "Delegate=cpu cpuset memory pids")
+	if code != 1 || !strings.HasPrefix(line, "sudo ") || !strings.HasPrefix(then, "sudo ") || strings.Contains(f.Mend, "\n") {
+		t.Fatalf("exit code %d, %+v", code, f)
+	}
+	start().Fails(t, 125, "rl-run: error: enforce --cpuset-cpus 0: "+f.Text, "rl-run: hint: "+f.Mend+"\n")
+
+	defer sudo("sudo rm -r /etc/systemd/system/user@.service.d; sudo systemctl daemon-reload; " + then)
+	sudo(f.Mend)
+	sudo(then)
+	if found, _ = diagnose(t, ""); found[part].Part != "" {
+		t.Errorf("%s mends nothing: %+v", f.Mend, found[part])
+	}
+	if out := start().OK(t); out != "0" {
+		t.Errorf("processors: %q", out)
+	}
+}
