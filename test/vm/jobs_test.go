@@ -35,8 +35,11 @@ var jobs = []Job{
 			"-test.skip=^TestKilledLauncherLeavesNothing$/^published_port$",
 		},
 	},
+	// Of the matrix those cells that a machine with both versions of cgroup has not.
+	{Name: "matrix-undelegated", Package: "test/matrix", Env: []string{"RLRUN_MATRIX=undelegated"}},
+	{Name: "matrix-delegated", Package: "test/matrix", Env: []string{"RLRUN_MATRIX=delegated"}, Scope: true},
 	// What rl-doctor says of faults that only root can make, and the lines that mend them.
-	{Name: "doctor", Package: "test/doctor", Args: []string{"-test.run=^TestMachine$"}, Root: true},
+	{Name: "doctor", Package: "test/doctor", Args: []string{"-test.run=^(TestMachine|TestDelegation)$"}, Root: true},
 	{
 		Name: "limits-none", Package: "test/limits", Delegate: None,
 		Args: []string{"-test.run=^(TestCPUs|TestCPUWeight|TestCPUSet|TestMemory|TestPids|TestDeviceRates|TestBlkioWeight|TestBestEffort|TestUlimit)$"},
