@@ -89,9 +89,8 @@ func (c *compiler) startNested(by plan.Actor, flags uint64) {
 }
 
 func (c *compiler) mapNested() {
-	c.parent(plan.MapNested{}, "a namespace gets its owner when it is made: maps before the others")
-	c.Plan.Add(plan.Mapper, plan.Join{Flags: unix.CLONE_NEWUSER, Of: TheSession, PID: c.host.Session.Pid}, "no newuidmap is needed there")
-	c.Plan.Add(plan.Mapper, plan.WriteIDMaps{UID: c.nesting.uid, GID: c.nesting.gid}, "")
+	c.Plan.Add(plan.Joiner, plan.WriteIDMaps{UID: c.nesting.uid, GID: c.nesting.gid}, "no newuidmap is needed there")
+	c.parent(plan.AwaitJoiner{}, "a namespace gets its owner when it is made: maps before the others")
 }
 
 // onBridge reports whether the container is connected to a bridge of the session.

@@ -163,7 +163,7 @@ func (c *Container) run() (err error) {
 		}
 		if err := c.parentStep(e.Step); err != nil {
 			of, told := errors.AsType[*plan.StepError](err)
-			if told && of.Actor != plan.Mapper {
+			if told && of.Actor != plan.Joiner {
 				return err // of a child, on which this step waits: what others tell behind it are consequences
 			}
 			if child := c.failedBefore(); child != nil {
@@ -250,8 +250,8 @@ func (c *Container) parentStep(s plan.Step) error {
 		return c.startHelper(s)
 	case plan.MakeVeth:
 		return c.makeVeth(s)
-	case plan.MapNested:
-		return c.Child.MapNested()
+	case plan.AwaitJoiner:
+		return c.Child.AwaitJoiner()
 	case plan.MakePort:
 		return c.makePort()
 	case plan.AwaitNetwork:

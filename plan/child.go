@@ -225,15 +225,6 @@ func (c *Child) adopt() (err error) {
 // Started reports whether there is a child of any kind.
 func (c *Child) Started() bool { return c.PID != 0 || c.Joiner != 0 || c.Keeper != 0 }
 
-// reap waits for the joiner, which ends when it has started init.
-func (c *Child) reap() {
-	for c.Joiner != 0 {
-		if _, err := unix.Wait4(c.Joiner, nil, 0, nil); !errors.Is(err, unix.EINTR) {
-			c.Joiner = 0
-		}
-	}
-}
-
 // lettingGo is for how long Kill lets processes that have joined a container end by themselves, twice: once a child has told of a
 // failure, which is the end of the others in their order, and then as those to whom no handoff comes any more.
 const lettingGo = 5000 // ms

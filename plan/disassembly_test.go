@@ -30,13 +30,13 @@ var dialects = map[string]dialect{
 	"amd64": {
 		call: "SYSCALL", stop: "INT", always: "JMP",
 		branches: []string{"JE", "JNE", "JAE", "JB", "JA", "JBE"},
-		plain:    []string{"MOVQ", "MOVL", "MOVSXD", "MOVLQSX", "BTL", "BTQ", "TESTQ", "CMPQ", "CMPL", "ADDQ", "ANDQ", "NEGQ", "LEAQ"},
+		plain:    []string{"MOVQ", "MOVL", "MOVB", "MOVSXD", "MOVLQSX", "BTL", "BTQ", "TESTQ", "CMPQ", "CMPL", "ADDQ", "ADDL", "ANDQ", "NEGQ", "LEAQ", "XORL", "DIVQ", "DECQ"},
 		stack:    regexp.MustCompile(`\b(SP|BP)\b`),
 	},
 	"arm64": {
 		call: "SVC", stop: "BRK", always: "JMP",
 		branches: []string{"BEQ", "BNE", "BCS", "BCC", "CBZ", "CBNZ", "TBZ", "TBNZ"},
-		plain:    []string{"MOVD", "MOVW", "MOVWU", "CMP", "CMPW", "CMN", "ADD", "AND", "NEG", "LSR", "ORR"},
+		plain:    []string{"MOVD", "MOVW", "MOVWU", "MOVB", "CMP", "CMPW", "CMN", "ADD", "SUB", "AND", "NEG", "LSR", "ORR", "UDIV", "MSUB"},
 		stack:    regexp.MustCompile(`\b(RSP|SP|R29|R30)\b`),
 	},
 }

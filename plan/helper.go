@@ -35,7 +35,7 @@ type helper struct {
 }
 
 // helpers are their actors.
-var helpers = [...]Actor{Driver, Forwarder, Mapper, Linker}
+var helpers = [...]Actor{Driver, Forwarder, Linker}
 
 // stays reports whether a helper becomes a guard; the others do one thing and end.
 func (h *helper) stays() bool { return h.actor == Driver || h.actor == Forwarder }

@@ -2,12 +2,13 @@ package plan
 
 import "golang.org/x/sys/unix"
 
-// Kinds of an op. All but a compare make the system call nr.
+// Kinds of an op. All but compare and decimal make the system call nr.
 const (
 	kindCall    = 0 // any result that is no errno will do
 	kindWant    = 1 // the result must be op.want, else errUnwanted
 	kindCompare = 2 // no call: arg0 & arg1 must be arg2, else errno arg3
 	kindClone   = 3 // in the new process go on at arg2, with the machine arg3
+	kindDecimal = 4 // no call: arg0 is written in decimal, its last digit before the address arg1
 )
 
 // errUnwanted is what a kindWant reports whose result is another. The kernel

@@ -33,6 +33,8 @@ arg5:
 	MOVL	op_kind(R12), BX
 	CMPL	BX, $const_kindCompare
 	JEQ	compare
+	CMPL	BX, $const_kindDecimal
+	JEQ	decimal
 	MOVQ	op_nr(R12), AX
 	SYSCALL
 	CMPL	BX, $const_kindClone
@@ -68,6 +70,19 @@ compare:
 	JEQ	done
 	MOVQ	R10, AX
 	JMP	errno
+
+decimal:
+	MOVQ	DI, AX
+	MOVL	$10, CX
+divide:
+	XORL	DX, DX
+	DIVQ	CX
+	ADDL	$48, DX 
+	DECQ	SI
+	MOVB	DX, (SI)
+	TESTQ	AX, AX
+	JNZ	divide
+	JMP	done
 
 failed:
 	NEGQ	AX

@@ -27,6 +27,8 @@ arg5:
 	MOVWU	op_kind(R19), R9
 	CMPW	$const_kindCompare, R9
 	BEQ	compare
+	CMPW	$const_kindDecimal, R9
+	BEQ	decimal
 	MOVD	op_nr(R19), R8
 	SVC
 	CMPW	$const_kindClone, R9
@@ -61,6 +63,18 @@ compare:
 	BEQ	done
 	MOVD	R3, R0
 	B	errno
+
+decimal:
+	MOVD	$10, R10
+divide:
+	UDIV	R10, R0, R11
+	MSUB	R10, R0, R11, R12 // the remainder
+	ADD	$48, R12 
+	SUB	$1, R1
+	MOVB	R12, (R1)
+	MOVD	R11, R0
+	CBNZ	R0, divide
+	B	done
 
 failed:
 	NEG	R0, R0

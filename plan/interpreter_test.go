@@ -1,9 +1,11 @@
 package plan
 
 import (
+	"encoding/binary"
 	"errors"
 	"math/bits"
 	"os"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -93,6 +95,9 @@ var interpreterCases = []struct {
 		p.call(unix.SYS_MMAP, lit(0), lit(4096), lit(unix.PROT_READ), lit(unix.MAP_PRIVATE|unix.MAP_ANONYMOUS), arg{v: ^uint64(0)}, lit(1))
 	}, 0, unix.EINVAL},
 
+	{"a number of one digit", decimalOf(0, "0"), 1, nil},
+	{"a number", decimalOf(4190, "4190"), 1, nil},
+	{"the longest number", decimalOf(^uint64(0), "18446744073709551615"), 1, nil},
 	{"an errno to ignore", func(p *program) {
 		p.call(unix.SYS_CLOSE, lit(badFD)).skips(0, unix.ENOENT, unix.EBADF)
 		exit(p, lit(10))
@@ -217,4 +222,22 @@ func passwdBytes() uint64 {
 		return 0
 	}
 	return uint64(b[3]) | uint64(b[4])<<8
+}
+
+// decimalOf writes a number between two slashes, and ends with 1 if that is what it should be.
+func decimalOf(n uint64, want string) func(*program) {
+	return func(p *program) {
+		const longest = 20
+		room := p.a.room(longest + 16)
+		copy(room, "/"+strings.Repeat("_", longest)+"/")
+		value := p.a.word()
+		*(*uint64)(p.a.at(value)) = n
+		p.decimal(at(value), address(&room[1+longest]))
+		expected := []byte("/" + strings.Repeat("_", longest-len(want)) + want + "/")
+		expected = append(expected, make([]byte, len(room)-len(expected))...)
+		for i := 0; i+8 <= len(room); i += 8 {
+			p.compare(at(address(&room[i])), ^uint64(0), binary.NativeEndian.Uint64(expected[i:]), unix.EILSEQ)
+		}
+		exit(p, lit(1))
+	}
 }

@@ -27,7 +27,7 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 		pty: c.arena.word(), command: c.arena.word(), init: c.arena.word(), starter: c.arena.word(), group: c.arena.word(),
 	}
 	shared.netns, shared.userns, shared.pidfd, shared.link = c.arena.word(), c.arena.word(), c.arena.word(), c.arena.word()
-	shared.maps, shared.port = c.arena.word(), c.arena.word()
+	shared.port = c.arena.word()
 	c.words, c.link = shared, shared.link
 	command := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxCommandOps)}
 	init := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxInitOps), command: command}
@@ -129,6 +129,9 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 			}
 			s.lower(who.p)
 		}
+	}
+	if joiner != nil {
+		joiner.exit()
 	}
 	for _, h := range c.helpers {
 		if !h.stays() {

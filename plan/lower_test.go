@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -101,7 +102,7 @@ var allSteps = []Step{
 	JoinContainer{true},
 	NewPIDNamespace{},
 	ExecGuard{[]string{"/bin/pasta"}, "/etc/resolv.conf"},
-	MapNested{},
+	AwaitJoiner{},
 	WriteIDMaps{[]Extent{{0, 0, 1}}, []Extent{{0, 0, 1}}},
 	MakePort{"db"},
 	SendLink{},
@@ -109,7 +110,7 @@ var allSteps = []Step{
 
 // parents are the steps that only the launcher takes.
 var parents = map[string]bool{
-	"LeaveChroot": true, "StartKeeper": true, "MapIDs": true, "EnterGroup": true, "JoinCgroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true, "BindPorts": true, "StartHelper": true, "MakeVeth": true, "AwaitNetwork": true, "MapNested": true, "MakePort": true,
+	"LeaveChroot": true, "StartKeeper": true, "MapIDs": true, "EnterGroup": true, "JoinCgroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true, "BindPorts": true, "StartHelper": true, "MakeVeth": true, "AwaitNetwork": true, "AwaitJoiner": true, "MakePort": true,
 }
 
 func typeName(s Step) string { return reflect.TypeOf(s).Name() }
@@ -280,30 +281,38 @@ func TestVerbose(t *testing.T) {
 
 // Who ends in a container that was joined has closed all before, see program.exit.
 func TestNothingIsOpenAtTheEnd(t *testing.T) {
-	for name, lower := range map[string]func(*program){
-		"leave":  Leave{}.lower,
-		"joiner": func(p *program) { p.joining = true; StartInit{unix.CLONE_NEWUSER}.lower(p) },
-	} {
-		a, err := newArena()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer a.free()
-		p := &program{a: a, ops: a.newOps(64), initArgs: &cloneArgs{}}
-		p.init = &program{a: a, ops: a.newOps(8)}
-		lower(p)
-		ends := 0
-		for i, o := range p.ops {
+	a, err := newArena()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.free()
+	leave := &program{a: a, ops: a.newOps(64)}
+	Leave{}.lower(leave)
+	c, err := Prepare(Plan{Entries: []Entry{
+		{Parent, StartJoiner{}, ""},
+		{Joiner, StartInit{unix.CLONE_NEWUSER}, ""},
+		{Joiner, WriteIDMaps{[]Extent{{0, 0, 1}}, []Extent{{0, 0, 1}}}, ""},
+	}}, Options{Image: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for name, ops := range map[string][]op{"leave": leave.ops, "joiner": unsafe.Slice(c.first, maxJoinerOps)} {
+		ends, last := 0, 0
+		for i, o := range ops {
+			if o.nr != 0 || o.kind != 0 {
+				last = i
+			}
 			if o.nr != unix.SYS_EXIT_GROUP {
 				continue
 			}
 			ends++
-			if i == 0 || p.ops[i-1].nr != unix.SYS_CLOSE_RANGE || p.ops[i-1].arg != [6]uint64{0, allFDs} {
+			if i == 0 || ops[i-1].nr != unix.SYS_CLOSE_RANGE || ops[i-1].arg != [6]uint64{0, allFDs} {
 				t.Errorf("%s: op %d ends the process, and none closes all before it", name, i)
 			}
 		}
-		if ends != 1 {
-			t.Errorf("%s: %d ends, want 1", name, ends)
+		if ends != 1 || ops[last].nr != unix.SYS_EXIT_GROUP {
+			t.Errorf("%s: %d ends, want 1, and nothing behind it", name, ends)
 		}
 	}
 }

@@ -111,7 +111,8 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) error {
 		}
 		p.compare(lit(0), 0, 1, memoDone)
 		k.goOn = address(p.next())
-		c.mapsNested(k, p)
+		p.waits(&k.helpers[0], lit(c.arena.word()), unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(1), lit(0), lit(0), lit(0))
+		p.call(unix.SYS_PIDFD_OPEN, at(address(&k.pid)), lit(0)).wants(memoNested)
 	}
 	goOn := func() {
 		p.call(unix.SYS_SENDTO, lit(memoTheirs), lit(address(record)), lit(1), lit(unix.MSG_NOSIGNAL), lit(0)).wants(1)
@@ -168,19 +169,6 @@ func (p *program) waits(pid *int64, status arg, nr uint64, args ...arg) {
 	p.call(nr, args...).keepIn(address(pid))
 	status.deref = true
 	p.compare(status, 0xffffffff, 0, unlike)
-}
-
-// mapsNested waits for the joiner, takes over its init, and has the mapper write the maps.
-func (c *Child) mapsNested(k *memo, p *program) {
-	status := lit(c.arena.word())
-	p.waits(&k.helpers[0], status, unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(1), lit(0), lit(0), lit(0))
-	p.call(unix.SYS_PIDFD_OPEN, at(address(&k.pid)), lit(0)).wants(memoNested)
-	r := (*mapRequest)(c.arena.at(*(*uint64)(c.arena.at(c.words.maps))))
-	for i, tail := range [...]string{"/uid_map", "/gid_map"} {
-		n := copy(r.paths[i][:], "/proc/")
-		k.number(i, address(&r.paths[i][n]), tail)
-	}
-	c.runs(k, p, Mapper)
 }
 
 // number has init's pid written at an address, with what comes behind it.

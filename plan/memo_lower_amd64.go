@@ -90,7 +90,7 @@ type memo struct {
 	pairs   [2][2]int32 // and the sockets
 	pid     int64       // of init
 	pidfd   uint64      // of init, where it is the launcher's clone
-	helpers [2]int64    // pids of newuidmap and newgidmap, or of joiner and mapper, as long as they have not been waited for
+	helpers [2]int64    // pids of newuidmap and newgidmap, or of the joiner, as long as they have not been waited for
 	pidfds  [2]uint64   // of the same
 	numbers [4]struct { // where init's pid is written in decimal, with what comes behind it
 		at      uint64
@@ -198,12 +198,12 @@ func (m *Memo) lower() (pieces []piece, free func(), err error) {
 
 // shape is what the launcher has to do for a plan.
 type shape struct {
-	maps   *MapIDs // by helpers; nil where init does it, or a mapper
+	maps   *MapIDs // by helpers; nil where init does it, or a joiner
 	joins  bool    // a joiner starts init
 	port   bool    // and the linker makes a link
 	sent   int     // the entry that hands over the net namespace
 	await  int     // the entry that waits for the network
-	nested bool    // and a mapper maps its ids
+	nested bool    // and maps its ids
 	apart  bool    // and it has left the launcher's memory: init is one in a container that runs
 	init   int     // the entry that starts it
 	mapped int     // the entry that maps its ids
@@ -215,7 +215,7 @@ func keepable(pl Plan) (s shape, err error) {
 		return s, errNoMemo
 	}
 	for i, e := range pl.Entries {
-		ok := e.Actor == Init || e.Actor == Command || e.Actor == Joiner || e.Actor == Mapper || e.Actor == Linker
+		ok := e.Actor == Init || e.Actor == Command || e.Actor == Joiner || e.Actor == Linker
 		switch step := e.Step.(type) {
 		case StartInit:
 			s.init = i
@@ -234,7 +234,7 @@ func keepable(pl Plan) (s shape, err error) {
 			s.sent = i
 		case AwaitNetwork:
 			s.await, ok = i, true
-		case MapNested:
+		case AwaitJoiner:
 			ok, s.mapped = true, i
 		case CopyTree, OpenTerminal:
 			ok = false

@@ -31,9 +31,11 @@ var Rules = []Rule{
 	{KindJoin, KindStartInit, Joiner, "init is born in the namespaces"},
 	{KindStartInit, KindMapIDs, AnyActor, "there is no user namespace to map before it"},
 	{KindDieWithParent, KindMapIDs, AnyActor, "a launcher that dies while ids are mapped must leave nothing behind"},
+	{KindStartInit, KindWriteMaps, Joiner, "there is no user namespace to map before it"},
+	{KindWriteMaps, KindMapIDs, AnyActor, "that waits for it"},
 	{KindMapIDs, KindSetIDs, AnyActor, "without a map every id is the overflow id"},
 	{KindDieWithParent, KindGroup, AnyActor, "a launcher that dies while systemd works must leave nothing behind"},
-	{KindJoin, KindWriteMaps, Mapper, "the writer must be in the namespace around"},
+	{KindJoin, KindWriteMaps, Joiner, "the writer must be in the namespace around"},
 	{KindJoin, KindSendLink, Linker, "it would be asked for on the host"},
 	{KindBindPorts, KindStartInit, AnyActor, "a busy port is an error before there is a container"},
 	{KindUnshare, KindSendNetNS, Command, "it would be the host's"},
@@ -105,7 +107,7 @@ var Rules = []Rule{
 // its two steps.
 func (p *Plan) Check() error {
 	for _, r := range Rules {
-		first := [...]int{Parent: -1, Keeper: -1, Joiner: -1, Init: -1, Command: -1, Driver: -1, Forwarder: -1, Mapper: -1, Linker: -1} // of After, by actor
+		first := [...]int{Parent: -1, Keeper: -1, Joiner: -1, Init: -1, Command: -1, Driver: -1, Forwarder: -1, Linker: -1} // of After, by actor
 		for i, e := range p.Entries {
 			if r.Actor != AnyActor && e.Actor != r.Actor {
 				continue

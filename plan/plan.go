@@ -14,7 +14,6 @@ const (
 	Command                // the process that becomes COMMAND
 	Driver                 // carries what leaves the container, beside it on the host
 	Forwarder              // carries what comes to published ports, in the container\'s net namespace
-	Mapper                 // writes id maps from within the network session
 	Linker                 // makes links from within the network session
 )
 
@@ -35,8 +34,6 @@ func (a Actor) String() string {
 		return "driver"
 	case Forwarder:
 		return "forwarder"
-	case Mapper:
-		return "mapper"
 	case Linker:
 		return "linker"
 	case AnyActor:

@@ -75,7 +75,6 @@ type shared struct {
 	userns  uint64 // fd of its user namespace, for a helper
 	pidfd   uint64 // fd of its init, for a helper
 	link    uint64 // address of the request of ConfigureLink
-	maps    uint64 // address of the request of WriteIDMaps
 	port    uint64 // address of the request of SendLink
 	group   uint64 // address of the room for the path of the control group
 }
@@ -163,6 +162,11 @@ func (p *program) compare(value arg, mask, want uint64, errno unix.Errno) *op {
 // equal fails with errno unless two values are the same.
 func (p *program) equal(a, b arg, errno unix.Errno) {
 	p.call(0, a, lit(^uint64(0)), b, lit(uint64(errno))).kind = kindCompare
+}
+
+// decimal writes a number, which has at most as many digits as there is room, so that it ends before an address.
+func (p *program) decimal(value arg, end uint64) {
+	p.call(0, value, lit(end)).kind = kindDecimal
 }
 
 // jump goes on behind the next n operations.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -114,4 +115,15 @@ func (Leave) lower(p *program) { p.exit() }
 func (p *program) exit() {
 	p.closeAllBut(0)
 	p.call(unix.SYS_EXIT_GROUP, lit(0))
+}
+
+// reap waits for the joiner, which ends when it has started init, and reports whether it did not fail.
+func (c *Child) reap() bool {
+	var ws unix.WaitStatus
+	for c.Joiner != 0 {
+		if _, err := unix.Wait4(c.Joiner, &ws, 0, nil); !errors.Is(err, unix.EINTR) {
+			c.Joiner = 0
+		}
+	}
+	return ws == 0
 }

@@ -59,7 +59,6 @@ func (s StartInit) lower(p *program) {
 		// A sibling: the launcher's or the keeper's child, as ever. It tells its parent of its end as the joiner does.
 		p.clones(p.initArgs, unix.CLONE_VM|s.Flags|unix.CLONE_PARENT, 0)
 		p.report()
-		p.exit()
 		return
 	}
 	p.handOver()

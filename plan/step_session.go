@@ -8,13 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MapNested has the launcher's mapper write init's id maps, where init's user
-// namespace lies in that of the caller's network session: whoever writes them has to
-// be there.
-type MapNested struct{}
+// AwaitJoiner has the launcher wait for the end of the joiner, which has mapped init's ids then.
+type AwaitJoiner struct{}
 
-// WriteIDMaps writes the id maps of init: outside ids are those of the writer's own
-// user namespace (user_namespaces(7)).
+// WriteIDMaps has the joiner write the id maps of the init that it has started: outside ids are those of the writer's own user
+// namespace (user_namespaces(7)), and nobody has to call newuidmap and newgidmap there.
 type WriteIDMaps struct{ UID, GID []Extent }
 
 // MakePort has the launcher's linker make a link from the container to a bridge of
@@ -25,7 +23,7 @@ type MakePort struct{ Network string }
 type SendLink struct{}
 
 // Kind implements Step.
-func (MapNested) Kind() Kind { return KindMapIDs }
+func (AwaitJoiner) Kind() Kind { return KindMapIDs }
 
 // Kind implements Step.
 func (WriteIDMaps) Kind() Kind { return KindWriteMaps }
@@ -36,41 +34,43 @@ func (MakePort) Kind() Kind { return KindMakeVeth }
 // Kind implements Step.
 func (SendLink) Kind() Kind { return KindSendLink }
 
-func (MapNested) String() string  { return "have the ids mapped" }
-func (s MakePort) String() string { return "make a link to the network " + s.Network }
-func (SendLink) String() string   { return "ask for a veth pair between its bridge and the container" }
+func (AwaitJoiner) String() string { return "wait until the ids are mapped" }
+func (s MakePort) String() string  { return "make a link to the network " + s.Network }
+func (SendLink) String() string    { return "ask for a veth pair between its bridge and the container" }
 
 func (s WriteIDMaps) String() string {
 	return fmt.Sprintf("map ids: uids %v, gids %v", s.UID, s.GID)
 }
 
-// mapRequest is where the files of the maps are: known once there is an init.
-type mapRequest struct{ paths [2][48]byte }
-
 func (s WriteIDMaps) lower(p *program) {
-	r := (*mapRequest)(p.a.alloc(int(unsafe.Sizeof(mapRequest{}))))
-	*(*uint64)(p.a.at(p.memory.maps)) = address(r)
 	for i, extents := range [...][]Extent{s.UID, s.GID} {
 		var text strings.Builder
 		for _, e := range extents {
 			fmt.Fprintf(&text, "%d %d %d\n", e.Inside, e.Outside, e.Count)
 		}
-		fd := p.keep(p.call(unix.SYS_OPENAT, cwd, lit(address(&r.paths[i])), lit(unix.O_WRONLY|unix.O_CLOEXEC)))
+		// Slashes more than one are as good as one, and where the number leaves room.
+		const number = "//////////"
+		const before = "/proc/" + number
+		file := p.a.str(before + [...]string{"/uid_map", "/gid_map"}[i])
+		p.decimal(at(p.memory.init), file+uint64(len(before)))
+		fd := p.keep(p.call(unix.SYS_OPENAT, cwd, lit(file), lit(unix.O_WRONLY|unix.O_CLOEXEC)))
 		p.call(unix.SYS_WRITE, fd, p.str(text.String()), lit(text.Len())).wants(int64(text.Len()))
 		p.close(fd)
 	}
 }
 
-// MapNested writes init's id maps by the mapper. Errors are those of a step.
-func (c *Child) MapNested() error {
+// AwaitJoiner waits for the joiner. Errors are those of a step of its, or ErrGone.
+func (c *Child) AwaitJoiner() error {
 	if err := c.awaitPID(); err != nil {
 		return err
 	}
-	r := (*mapRequest)(c.arena.at(*(*uint64)(c.arena.at(c.words.maps))))
-	for i, name := range [...]string{"uid_map", "gid_map"} {
-		copy(r.paths[i][:len(r.paths[i])-1], fmt.Sprintf("/proc/%d/%s", c.PID, name))
+	if c.reap() {
+		return nil
 	}
-	return c.runHelper(Mapper)
+	if failed := c.Failed(); failed != nil {
+		return failed
+	}
+	return ErrGone
 }
 
 // portRequest is a message to the kernel and its answer.

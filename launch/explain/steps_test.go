@@ -72,7 +72,7 @@ var unseen = map[string]string{
 	"ConfigureLink":   "is about the network, of which a script has lo alone",
 	"JoinContainer":   "is about the network, of which a script has lo alone",
 	"NewPIDNamespace": "is about the network, of which a script has lo alone",
-	"MapNested":       "is about a session, which a script does without",
+	"AwaitJoiner":     "is about a session, which a script does without",
 	"WriteIDMaps":     "is about a session, which a script does without",
 	"MakePort":        "is about a session, which a script does without",
 	"SendLink":        "is about a session, which a script does without",

@@ -263,11 +263,11 @@ from_26() {
 	# left out: the script has lo alone
 	:
 
-	# step 36 parent: have the ids mapped
+	# step 36 joiner: map ids: uids [{0 100000 1000} {1000 1000 1}], gids [{0 100000 1000} {1000 1000 1}]
 	# left out: the script has lo alone
 	:
 
-	# step 37 mapper: map ids: uids [{0 100000 1000} {1000 1000 1}], gids [{0 100000 1000} {1000 1000 1}]
+	# step 37 parent: wait until the ids are mapped
 	# left out: the script has lo alone
 	:
 
