@@ -44,7 +44,8 @@ func (d detached) prime(options ...string) {
 	}, append(options, d.name, "true")...)
 }
 
-// describeCommand shows what a further command has.
+// describeCommand shows what a further command has. Among the host's processes, where others start containers meanwhile, it looks at its
+// own ancestors alone.
 const describeCommand = `
 grep -E "^(Name|Umask|Uid|Gid|Groups|Cap.*|NoNewPrivs|Seccomp.*|Sig[A-Z].*):" /proc/self/status
 cat /proc/self/cgroup /proc/self/limits /proc/self/oom_score_adj /proc/self/sessionid /proc/self/loginuid
@@ -52,7 +53,9 @@ for n in cgroup ipc mnt net pid time user uts; do readlink /proc/self/ns/$n; don
 env | sort; pwd; id; tty; ulimit -a; cut -d" " -f 7-8 /proc/self/stat
 [ "$(cut -d" " -f 6 /proc/$$/stat)" = $$ ] && echo leads its session
 for fd in /proc/$$/fd/*; do [ -e $fd ] && echo ${fd##*/} $(readlink $fd | sed "s/[0-9]//g"); done
-for p in /proc/[0-9]*; do tr "\0" " " <$p/cmdline | grep "^rl-" | sed "s/[0-9]//g"; done | sort`
+cd /proc; pids=$(echo [0-9]*)
+[ "$(cat 1/comm)" = rl-init ] || pids=$(p=$$; while [ "$p" -gt 1 ]; do echo $p; p=$(sed -n "s/^PPid:[^0-9]*//p" $p/status); done)
+for p in $pids; do tr "\0" " " <$p/cmdline | grep "^rl-" | sed "s/[0-9]//g"; done | sort`
 
 func TestSameCommand(t *testing.T) {
 	for _, kind := range []struct {
