@@ -240,7 +240,7 @@ func (m *Machine) runtimeFinding() Finding {
 	if m.Runtime != nil {
 		f.Health, f.Text, f.Mend = Degraded, m.Runtime.Error(), Hint(m.Runtime)
 		if f.Mend == "" {
-			f.Mend = "export XDG_RUNTIME_DIR=/run/user/" + fmt.Sprint(m.Caller.UID) + ", a directory of your own with mode 0700"
+			f.Mend = "mkdir -pm 700 ~/.rl-run-state && export XDG_RUNTIME_DIR=~/.rl-run-state"
 		}
 	}
 	return f

@@ -3,12 +3,14 @@ package launch
 import (
 	"errors"
 	"maps"
+	"os/exec"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/cgroup"
+	"github.com/rl-run/rl-run/internal/trial"
 	"github.com/rl-run/rl-run/net/usermode"
 	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/userns"
@@ -148,4 +150,28 @@ func TestDiagnose(t *testing.T) {
 	if len(left) > 0 {
 		t.Errorf("no machine is like that: %v", left)
 	}
+}
+
+// AppArmor's parser reads the profile that is to be pasted. Its version 3 judges all but what it does not have.
+func TestProfileToPaste(t *testing.T) {
+	parser, err := exec.LookPath("/usr/sbin/apparmor_parser")
+	if err != nil {
+		trial.Skip(t, "no apparmor_parser: %v", err)
+	}
+	m := healthy()
+	m.Single, m.Sysctls[sysctlAppArmor] = refused(unix.EPERM), "1"
+	line, install, found := strings.Cut(m.namespaceFinding().Mend, " | sudo tee /etc/apparmor.d/rl-run && ")
+	if !found || install != "sudo systemctl reload apparmor" {
+		t.Fatalf("%q, %q", line, install)
+	}
+	parse := func(line string) trial.Result {
+		return trial.Command{Path: "/bin/sh", Args: []string{"-c", line + ` | "$0" --skip-kernel-load --skip-cache --names`, parser}}.Run(t)
+	}
+	if version := (trial.Command{Path: parser, Args: []string{"--version"}}).Run(t).OK(t); strings.Contains(version, "version 3") {
+		line = strings.NewReplacer("abi/4.0", "abi/3.0", "userns,", "").Replace(line)
+	}
+	if got := parse(line).OK(t); got != "rl-run" {
+		t.Errorf("profiles %q", got)
+	}
+	parse(strings.Replace(line, "(unconfined)", "(no-such-mode)", 1)).Fails(t, 1)
 }

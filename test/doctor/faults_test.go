@@ -112,6 +112,22 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// The line for a place of the caller's own is for the shell in which rl-run is called: there it mends what has no place.
+func TestOtherPlaceForState(t *testing.T) {
+	const doctor = "/mnt/bin/rl-doctor --json || :"
+	for _, script := range []string{
+		`mkdir /tmp/rl-run-1000; chown 5 /tmp/rl-run-1000`,
+		`mount -o remount,ro /tmp`,
+	} {
+		script += `; mkdir /mnt/home; chown 1000 /mnt/home; `
+		f := findings(t, on(t, script+"as_u "+doctor))[state]
+		again := findings(t, on(t, script+"as_u env HOME=/mnt/home sh -c '"+f.Mend+"; "+doctor+"'"))[state]
+		if f.Health != launch.Degraded || again.Health != launch.Usable {
+			t.Errorf("%s: %+v, and behind the line %+v", script, f, again)
+		}
+	}
+}
+
 // A newuidmap whose setuid bit or capability is of no effect: containers have one id, and it is said why.
 func TestStartsWithoutPrivilege(t *testing.T) {
 	for script, note := range map[string]string{
