@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -116,7 +117,8 @@ func TestMachine(t *testing.T) {
 }
 
 // TestDelegation has the line that delegates a controller which Debian delegates to nobody: called as it is, and then the other one that
-// it names. rl-run gives the same line.
+// it names. rl-run gives the same line. With all controllers nothing is left to mend but the network, for which the guest can install no
+// driver: with one that only says its options all is usable.
 func TestDelegation(t *testing.T) {
 	trial.NeedUser(t)
 	const option, part = "--cpuset-cpus=0", "--cpuset-cpus"
@@ -141,5 +143,22 @@ func TestDelegation(t *testing.T) {
 	}
 	if out := start().OK(t); out != "0" {
 		t.Errorf("processors: %q", out)
+	}
+
+	sudo(found["--blkio-weight"].Mend)
+	sudo(then)
+	found, code = diagnose(t, "")
+	check(t, found["limits"], launch.Usable, "memory, cpu, cpuset, pids and io can be limited", "")
+	check(t, found[network], launch.Degraded, "neither pasta nor slirp4netns is installed", "sudo apt-get install passt slirp4netns")
+	if code != 1 {
+		t.Errorf("exit code %d without a network", code)
+	}
+	driver := t.TempDir()
+	const options = "#!/bin/sh\necho --enable-seccomp --enable-sandbox --disable-host-loopback --disable-dns --enable-ipv6\n"
+	if err := os.WriteFile(driver+"/slirp4netns", []byte(options), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if found, code = diagnose(t, "PATH="+driver+`:$PATH exec "$@"`); code != 0 {
+		t.Errorf("exit code %d where nothing is left to mend: %+v", code, found)
 	}
 }
