@@ -165,6 +165,7 @@ func (c *Child) Start() error {
 	if err := setSigmask(&all, (*uint64)(c.arena.at(c.sigmask))); err != nil {
 		return err
 	}
+	c.watchThread()
 	pid := start(c.args, c.cloneSize(), c.first, c.machine)
 	err := setSigmask((*uint64)(c.arena.at(c.sigmask)), nil)
 	if pid < 0 {
@@ -289,15 +290,6 @@ func (c *Child) Detach(group string) error {
 	// the end of the socket: it has executed
 	_, _, err := c.nextFrom(c.detach.theirs)
 	return err
-}
-
-func setSigmask(set, old *uint64) error {
-	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
-		uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
-	if e != 0 {
-		return os.NewSyscallError("rt_sigprocmask", e)
-	}
-	return nil
 }
 
 // Go lets init go on behind a handoff.

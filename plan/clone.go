@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +13,22 @@ func (w *wiring) cloneSize() uintptr {
 		return 0
 	}
 	return unsafe.Sizeof(cloneArgs{})
+}
+
+// watchThread has the kernel clear the word shared.thread when the calling thread ends, before it sends the signals of
+// PR_SET_PDEATHSIG (set_tid_address(2): mm_release comes before exit_notify). Of a launcher that is killed, that thread may end while another
+// one still holds the control socket open.
+func (c *Child) watchThread() {
+	_, _, _ = unix.RawSyscall(unix.SYS_SET_TID_ADDRESS, uintptr(c.words.thread), 0, 0) // it cannot fail
+}
+
+func setSigmask(set, old *uint64) error {
+	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
+		uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+	if e != 0 {
+		return os.NewSyscallError("rt_sigprocmask", e)
+	}
+	return nil
 }
 
 // clones sets what a clone makes, and by which signal it tells its parent of its end. clone(2) takes that signal with

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/leak"
+	"github.com/rl-run/rl-run/internal/trial"
 )
 
 // statusLine is a value of /proc/PID/status.
@@ -282,6 +283,66 @@ func awaitDeath(t *testing.T, pid int) {
 	}
 	t.Errorf("process %d lives on", pid)
 	_ = unix.Kill(pid, unix.SIGKILL)
+}
+
+// A launcher that is killed loses one thread after the other: the one that has started init may have ended before init takes PDEATHSIG,
+// which then tells of nothing more, while another one still holds the control socket.
+func TestThreadEndsBeforeTheSignalIsTaken(t *testing.T) {
+	leak.Watch(t)
+	for name, begins := range map[string]func() Plan{
+		"shared memory": func() Plan {
+			var pl Plan
+			pl.Add(Parent, StartInit{unix.CLONE_NEWUSER}, "")
+			return pl
+		},
+		"own memory": func() Plan {
+			var pl Plan
+			pl.Add(Parent, StartJoiner{}, "")
+			pl.Add(Joiner, OwnMemory{}, "")
+			pl.Add(Joiner, StartInit{unix.CLONE_NEWUSER}, "")
+			return pl
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pl := begins()
+			pl.Add(Init, SetUmask{0o22}, "")
+			pl.Add(Parent, marker, "")
+			await := len(pl.Entries) - 1
+			pl.Add(Init, DieWithParent{}, "")
+			pl.Add(Init, Exec{Paths: []string{"/bin/true"}, Argv: []string{"true"}}, "")
+			c, err := Prepare(pl, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			done, ended := make(chan error), make(chan int, 1)
+			go func() {
+				runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+				ended <- unix.Gettid()
+				err := c.Start()
+				if err == nil {
+					err = c.Await(await)
+				}
+				done <- err
+			}()
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			thread := fmt.Sprintf("/proc/self/task/%d", <-ended)
+			leak.Eventually(t, trial.Timeout, "the thread ends", func() bool {
+				_, err := os.Stat(thread)
+				return errors.Is(err, os.ErrNotExist)
+			})
+			if err := c.Go(); err != nil {
+				t.Fatal(err)
+			}
+			checkStepError(t, c.Running(), await+1, unix.ESRCH)
+			c.reap()
+			c.Close()
+			if _, err := wait(c.PID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // PDEATHSIG is about the thread: when that which cloned init ends, init does,

@@ -28,6 +28,8 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 	}
 	shared.netns, shared.userns, shared.pidfd, shared.link = c.arena.word(), c.arena.word(), c.arena.word(), c.arena.word()
 	shared.port = c.arena.word()
+	shared.thread = c.arena.word()
+	*(*uint64)(c.arena.at(shared.thread)) = 1
 	c.words, c.link = shared, shared.link
 	command := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxCommandOps)}
 	init := &program{wiring: c.wiring, a: c.arena, memory: shared, ops: c.arena.newOps(maxInitOps), command: command}

@@ -304,6 +304,9 @@ func TestDiesLater(t *testing.T) {
 	}{
 		"lives":    {func(*program, arg, arg) {}, 40},
 		"has gone": {func(p *program, theirs, _ arg) { p.close(theirs) }, 41},
+		"has gone but for other threads": {func(p *program, _, _ arg) {
+			p.call(unix.SYS_READ, p.keep(p.call(unix.SYS_OPENAT, cwd, p.str("/dev/zero"), lit(unix.O_RDONLY))), lit(p.memory.thread), lit(4)).wants(4)
+		}, 41},
 		"has gone with something unread": {func(p *program, theirs, mine arg) {
 			p.call(unix.SYS_WRITE, mine, lit(p.a.word()), lit(1)).wants(1)
 			p.close(theirs) // ECONNRESET

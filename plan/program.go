@@ -71,6 +71,7 @@ type shared struct {
 	command uint64 // pid of the command, as init sees it
 	init    uint64 // pid of init, as its keeper sees it
 	starter uint64 // pid of init, as it sees itself, in a container that has a process 1
+	thread  uint64 // 1 as long as the thread of the launcher lives that has started the first child
 	netns   uint64 // fd of the container's net namespace, once the launcher has it
 	userns  uint64 // fd of its user namespace, for a helper
 	pidfd   uint64 // fd of its init, for a helper

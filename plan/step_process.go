@@ -13,7 +13,8 @@ import (
 )
 
 // DieWithParent ends the process when its parent ends: PDEATHSIG, then a look
-// whether the launcher still holds its end of the control socket, which closes
+// whether the launcher still holds its end of the control socket, and whether the
+// thread that started the first process is there, which closes
 // the race with a parent that died before (prctl(2), PR_SET_PDEATHSIG). It is
 // taken again after each change of ids, which clears PDEATHSIG. With Sweep the
 // signal is the one at which the static init ends its descendants before itself;
@@ -208,16 +209,18 @@ func (s DieWithParent) lower(p *program) {
 		return
 	}
 	hungUp := p.keep(p.poll(int32(p.control), 0, 0))
-	p.compare(hungUp, ^uint64(0), 0, unix.EAGAIN).skips(1, unix.EAGAIN)
+	p.compare(hungUp, ^uint64(0), 0, unix.EAGAIN).skips(2, unix.EAGAIN)
+	p.compare(at(p.memory.thread), ^uint64(0), 1, unix.EAGAIN).skips(1, unix.EAGAIN)
 	p.jump(2)
 	self := p.keep(p.call(unix.SYS_GETPID))
 	p.call(unix.SYS_KILL, self, lit(signal))
 }
 
-// alive fails when the launcher has gone: the control socket is at its end.
+// alive fails when the launcher has gone: the control socket is at its end, or the thread has ended whose end the signal tells of.
 func (p *program) alive() {
 	p.call(unix.SYS_RECVFROM, lit(p.control), lit(p.a.word()), lit(1), lit(unix.MSG_PEEK|unix.MSG_DONTWAIT),
 		lit(0), lit(0)).skips(0, unix.EAGAIN).wants(1)
+	p.compare(at(p.memory.thread), ^uint64(0), 1, unix.ESRCH)
 }
 
 func (HideMemory) lower(p *program) {
