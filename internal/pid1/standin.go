@@ -7,8 +7,8 @@ import "strconv"
 // 128+N when signal N killed it; meanwhile the memory of the launcher is free, and at the end there is next to nothing
 // left to tear down. An environment tells it from an init, so that /proc/PID/cmdline may stay the launcher's own.
 //
-// It must be executed with all signals blocked, by the thread whose child init is: the others end with the exec, and with
-// them what their children hold of PR_SET_PDEATHSIG.
+// It must be executed with all signals blocked, by all threads (sigpipe.Alone), and by the thread whose child init is: the others end
+// with the exec, and with them what their children hold of PR_SET_PDEATHSIG.
 type StandIn struct {
 	PID     int    // of init, a child not yet waited for
 	Pipe    int    // inherited, non-blocking: numbers of signals that were caught before, of 4 bytes each

@@ -44,6 +44,7 @@ type sigaction struct {
 
 // Flags of the kernel's sigaction.
 const (
+	saSiginfo  = 0x00000004
 	saRestorer = 0x04000000
 	saOnStack  = 0x08000000
 	saRestart  = 0x10000000

@@ -19,6 +19,15 @@ TEXT handler<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 done:
 	RET
 
+// The blocker of Alone adds what is caught to the mask that the kernel restores: uc_sigmask of struct ucontext, behind uc_flags, uc_link,
+// uc_stack and 256 bytes of uc_mcontext.
+TEXT blocker<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVQ	·caught(SB), AX
+	ORQ	AX, 296(DX)
+	LOCK
+	INCL	·blocking(SB)
+	RET
+
 TEXT restorer<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVL	$15, AX // rt_sigreturn
 	SYSCALL
@@ -26,6 +35,11 @@ TEXT restorer<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 
 TEXT ·handlerAddress(SB),NOSPLIT,$0-8
 	LEAQ	handler<>(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+TEXT ·blockerAddress(SB),NOSPLIT,$0-8
+	LEAQ	blocker<>(SB), AX
 	MOVQ	AX, ret+0(FP)
 	RET
 

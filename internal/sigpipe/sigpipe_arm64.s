@@ -19,8 +19,27 @@ TEXT handler<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 done:
 	RET
 
+// uc_sigmask is behind uc_flags, uc_link and uc_stack here.
+TEXT blocker<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVD	·caught(SB), R0
+	MOVD	40(R2), R1
+	ORR	R0, R1
+	MOVD	R1, 40(R2)
+	MOVD	$·blocking(SB), R3
+again:
+	LDAXRW	(R3), R0
+	ADD	$1, R0
+	STLXRW	R0, (R3), R1
+	CBNZ	R1, again
+	RET
+
 TEXT ·handlerAddress(SB),NOSPLIT,$0-8
 	MOVD	$handler<>(SB), R0
+	MOVD	R0, ret+0(FP)
+	RET
+
+TEXT ·blockerAddress(SB),NOSPLIT,$0-8
+	MOVD	$blocker<>(SB), R0
 	MOVD	R0, ret+0(FP)
 	RET
 

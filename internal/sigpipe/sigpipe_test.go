@@ -13,7 +13,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv("SIGPIPE_CHILD") != "" {
+	switch os.Getenv("SIGPIPE_CHILD") {
+	case "":
+	case "alone":
+		os.Exit(alone())
+	default:
 		os.Exit(child())
 	}
 	os.Exit(m.Run())
