@@ -70,7 +70,7 @@ func (c *compiler) nest() error {
 	if c.spec.Net == NetAuto {
 		name = session.Auto
 	}
-	if n, known := s.Network(name); known && (named || s.Upstream != "") {
+	if n, known := s.Network(name); known && (named || s.Upstream != "" && c.spec.MTU == 0) { // a bridge's links have its MTU
 		in.network = &n
 		c.Network = Network{Kind: "session"}
 	} else if named {

@@ -57,6 +57,9 @@ func (f *flags) network(w *words) (err error) {
 		if err != nil || s.MTU < usernet.MinMTU || s.MTU > maxMTU {
 			return fmt.Errorf("--mtu %q: expected a number of bytes from %d to %d", w.mtu, usernet.MinMTU, maxMTU)
 		}
+		if s.Net == launch.NetNone || s.Net == launch.NetHost || s.Named() || launch.Share(s.Net).Owner() != "" {
+			return fmt.Errorf("--mtu %s: with --net=%s the container has no link that it could be of", w.mtu, s.Net)
+		}
 	}
 	return f.veth(w)
 }
