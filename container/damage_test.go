@@ -36,6 +36,8 @@ func TestDamage(t *testing.T) {
 		"truncated state": state(`{"Owner": {"PID": 1`),
 		"garbage":         state("\x00\xff\x1b[31m{{{"),
 		"another type":    state(`[1, 2]`),
+		"nothing in it":   state(`{}`),
+		"null":            state(`null`),
 		"deep":            state(strings.Repeat("[", 100000)),
 		"a huge number":   state(`{"Owner": {"PID": 99999999999999999999}}`),
 		"no state":        instead(func(string) error { return nil }),

@@ -86,6 +86,9 @@ func (e *Entry) Refresh() error {
 	if err == nil {
 		err = json.Unmarshal(text, &e.State)
 	}
+	if err == nil && e.State.Owner.PID <= 0 {
+		err = errors.New("it names no launcher") // and would pass for a start whose launcher has gone
+	}
 	if err != nil {
 		e.Status, e.Damage = Damaged, fmt.Errorf("read %s/%s: %w", e.path, stateFile, leaf(err))
 		return nil
