@@ -182,6 +182,7 @@ func TestHelpIsComplete(t *testing.T) {
 func TestSignals(t *testing.T) {
 	for name, want := range map[string]bool{
 		"TERM": true, "term": true, "SIGTERM": true, "15": true, "64": true, "RTMIN": true, "SIGRTMIN+3": true, "RTMAX-1": true,
+		"CLD": true, "sigpoll": true, "IOT": true,
 		"": false, "0": false, "65": false, "015": false, "-1": false, "+1": false, "TREM": false, "SIGSIGTERM": false,
 		"RTMIN-1": false, "RTMAX+1": false, "RTMIN+": false, "RTMIN+99": false, "RTMINX": false,
 	} {

@@ -67,6 +67,14 @@ func kill(args []string) int {
 func signalNumber(name string) (unix.Signal, bool) {
 	const rtmin, rtmax = 34, 64
 	name = strings.TrimPrefix(strings.ToUpper(name), "SIG")
+	switch name { // second names (signal(7))
+	case "CLD":
+		name = "CHLD"
+	case "IOT":
+		name = "ABRT"
+	case "POLL":
+		name = "IO"
+	}
 	// unix.SignalNum would make a map of all of them, at each start.
 	for s := unix.Signal(1); s <= unix.SIGSYS; s++ {
 		if known, is := strings.CutPrefix(unix.SignalName(s), "SIG"); is && known == name {
