@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -153,6 +154,10 @@ func TestStdin(t *testing.T) {
 func TestUserAndEnvironment(t *testing.T) {
 	leak.Watch(t)
 	start(t, "web", "-e", "A=1", "-e", "B=2", "-w", "/tmp")
+	file := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(file, []byte("# of a file\nA=two words\nRLRUN_EXEC_TEST\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	in(t, "web", "echo 'joe:x:1234:77:Joe:/home/joe:/bin/sh' >>/etc/passwd; echo 'wheel:x:99:joe' >>/etc/group")
 	for _, c := range []struct {
 		options []string
@@ -161,6 +166,7 @@ func TestUserAndEnvironment(t *testing.T) {
 	}{
 		{nil, "echo $A $B $HOME $USER $container; pwd", "1 2 /root root rl-run\n/tmp"},
 		{[]string{"-e", "A=3", "-e", "RLRUN_EXEC_TEST", "-w", "/etc"}, "echo $A $B $RLRUN_EXEC_TEST; pwd", "3 2 passed\n/etc"},
+		{[]string{"--env-file", file, "-e", "B=3"}, "echo $A $B $RLRUN_EXEC_TEST; pwd", "two words 3 passed\n/tmp"},
 		{[]string{"-u", "joe"}, "id; echo $HOME $USER $A", "uid=1234(joe) gid=77 groups=77,99(wheel)\n/home/joe joe 1"},
 		{[]string{"-u", "joe:99"}, "id", "uid=1234(joe) gid=99(wheel) groups=99(wheel)"},
 		{[]string{"-u", "4321:55"}, "id; echo $HOME $USER; grep CapEff /proc/self/status", "uid=4321 gid=55 groups=55\n/\nCapEff:\t0000000000000000"},
