@@ -82,7 +82,6 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		c.sys,
 		c.masks,
 		c.mounts,
-		c.connect,
 		c.pivot,
 		c.init,
 		func() error { return c.exec(filter) },
@@ -180,6 +179,7 @@ func (c *compiler) mapIDs() error {
 			"a namespace gets its owner when it is made: maps before the others")
 	}
 	c.group()
+	c.startDriver()
 	c.become(plan.Init, c.base[0], c.base[1], nil, false)
 	c.inInit(plan.SetUmask{}, "modes are as the steps say")
 	return nil
@@ -219,7 +219,6 @@ func (c *compiler) namespaces() error {
 	}
 	c.inInit(plan.Unshare{Flags: flags}, "inside the mapped user namespace, which so owns them")
 	if !c.netBeside() && c.ownNet() {
-		c.inInit(plan.LoopbackUp{}, "")
 		c.handOver(plan.Init)
 		c.startHelpers()
 	}
@@ -254,7 +253,6 @@ func (c *compiler) command(filter *seccomp.Profile) error {
 	}
 	if c.netBeside() {
 		c.inCmd(plan.Unshare{Flags: unix.CLONE_NEWNET}, "it takes as long as all mounts: beside them")
-		c.inCmd(plan.LoopbackUp{}, "")
 		c.handOver(plan.Command)
 		c.inCmd(plan.LetGo{Whom: plan.Init}, "")
 		c.startHelpers()
@@ -325,6 +323,7 @@ func (c *compiler) pivot() error {
 		c.inInit(plan.ReadOnlyRoot{}, "")
 	}
 	c.inInit(plan.PivotRoot{}, "from here on no path leads to the host")
+	c.connect()
 	if c.spec.NoInit {
 		return nil
 	}

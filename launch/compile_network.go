@@ -104,18 +104,19 @@ func (c *compiler) ports() error {
 	return nil
 }
 
-// handOver is what command or init does with the net namespace that it has just made.
+// handOver is what command or init does with the net namespace that it has just made: the launcher gets it at once, so
+// that what is started for it need not wait for the rest.
 func (c *compiler) handOver(who plan.Actor) {
-	if !c.connected() {
-		return
+	if c.connected() {
+		c.Plan.Add(who, plan.SendNetNS{}, "")
 	}
+	c.Plan.Add(who, plan.LoopbackUp{}, "")
 	if c.outward() {
 		if high, ok := c.highestGID(); ok {
 			c.Plan.Add(who, plan.SetNetSysctl{Name: "ipv4/ping_group_range", Value: fmt.Sprintf("0 %d", high)}, "ping needs no capability")
 		}
 		c.Plan.Add(who, plan.SetNetSysctl{Name: "ipv4/ip_unprivileged_port_start", Value: "0"}, "the ports are the container's own")
 	}
-	c.Plan.Add(who, plan.SendNetNS{}, "")
 }
 
 // HostGateway stands for the addresses of the host in an --add-host.
@@ -132,13 +133,27 @@ func (c *compiler) gatewayNames() error {
 	return nil
 }
 
-func (c *compiler) startHelpers() {
-	const apart, own = "the container has no path to it", "its end ends the helper, whoever ends it"
+// Why the helpers are started as they are.
+const apart, own = "the container has no path to it", "its end ends the helper, whoever ends it"
+
+// startDriver starts the driver, as far as it gets without a net namespace, as soon as there is a user namespace.
+func (c *compiler) startDriver() {
+	if !c.hasDriver() && len(c.spec.Publish) == 0 {
+		return
+	}
+	c.inInit(plan.SendUserNS{}, "which its helpers join")
 	if c.hasDriver() {
 		c.parent(plan.StartHelper{Which: plan.Driver}, "it takes longest: beside all that follows")
 		c.Plan.Add(plan.Driver, plan.JoinContainer{}, "which owns the net namespace")
 		c.Plan.Add(plan.Driver, plan.NewPIDNamespace{}, own)
 		c.Plan.Add(plan.Driver, plan.ExecGuard{Argv: c.driver.Argv(), Follow: c.driver.ReadOnce()}, apart)
+	}
+}
+
+// startHelpers is what begins once there is a net namespace.
+func (c *compiler) startHelpers() {
+	if c.hasDriver() {
+		c.parent(plan.GiveNetNS{To: plan.Driver}, "its guard waits for it")
 	}
 	if len(c.spec.Publish) > 0 {
 		c.parent(plan.StartHelper{Which: plan.Forwarder}, "")
@@ -165,9 +180,9 @@ func vethName(name string) string {
 }
 
 // connect waits for what was started for the network.
-func (c *compiler) connect() error {
+func (c *compiler) connect() {
 	if !c.connected() {
-		return nil
+		return
 	}
 	c.parent(plan.AwaitNetwork{}, "the command starts with its network")
 	const why = "from inside, where the privilege for it is"
@@ -177,7 +192,6 @@ func (c *compiler) connect() error {
 	case c.onBridge():
 		c.inInit(plan.ConfigureLink{From: inner, To: inner}, why)
 	}
-	return nil
 }
 
 // highestGID is the last group of the container that a range of groups can end with.

@@ -248,6 +248,8 @@ func (c *Container) parentStep(s plan.Step) error {
 		return c.bindPorts()
 	case plan.StartHelper:
 		return c.startHelper(s)
+	case plan.GiveNetNS:
+		return c.Child.GiveNetNS(s.To)
 	case plan.MakeVeth:
 		return c.makeVeth(s)
 	case plan.AwaitJoiner:

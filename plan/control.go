@@ -70,8 +70,11 @@ var errShort = errors.New("incomplete")
 // take keeps the descriptor that came with a step's record.
 func (c *Child) take(s Step, oob []byte) error {
 	keep := &c.Terminal
-	if _, is := s.(SendNetNS); is {
+	switch s.(type) {
+	case SendNetNS:
 		keep = &c.netns
+	case SendUserNS:
+		keep = &c.userns
 	}
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
@@ -87,8 +90,8 @@ func (c *Child) take(s Step, oob []byte) error {
 			*keep = fd
 		}
 	}
-	if keep == &c.netns && c.netns >= 0 {
-		c.netns, err = Above(c.netns)
+	if keep != &c.Terminal && *keep >= 0 {
+		*keep, err = Above(*keep)
 	}
 	return err
 }

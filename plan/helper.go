@@ -109,8 +109,11 @@ func Above(fd int) (int, error) {
 
 // NetNS waits until the command has handed over its net namespace, and returns a
 // descriptor of it, which is the child's own. Errors are those of Await.
-func (c *Child) NetNS() (int, error) {
-	for c.netns < 0 {
+func (c *Child) NetNS() (int, error) { return c.handed(&c.netns) }
+
+// handed waits until a descriptor has been handed over.
+func (c *Child) handed(fd *int) (int, error) {
+	for *fd < 0 {
 		_, ok, err := c.next()
 		switch {
 		case err != nil:
@@ -119,25 +122,23 @@ func (c *Child) NetNS() (int, error) {
 			return -1, ErrGone
 		}
 	}
-	return c.netns, nil
+	return *fd, nil
 }
 
 // StartHelper starts a helper. AwaitHelpers has its errors.
 func (c *Child) StartHelper(a Actor) error {
-	ns, err := c.NetNS()
+	userns, err := c.handed(&c.userns)
 	if err != nil {
 		return err
 	}
-	if err := c.awaitPID(); err != nil {
-		return err
-	}
-	if c.userns < 0 {
-		if c.userns, err = unix.IoctlRetInt(ns, unix.NS_GET_USERNS); err != nil {
-			return os.NewSyscallError("ioctl NS_GET_USERNS", err)
-		}
-		if c.userns, err = Above(c.userns); err != nil {
+	ns := -1
+	if a == Forwarder {
+		if ns, err = c.NetNS(); err != nil {
 			return err
 		}
+	}
+	if err := c.awaitPID(); err != nil {
+		return err
 	}
 	// The pidfd may be anywhere: a copy that helpers do not write over.
 	pidfd, err := unix.FcntlInt(uintptr(c.PIDFD), unix.F_DUPFD_CLOEXEC, containerFD+1)
@@ -145,7 +146,7 @@ func (c *Child) StartHelper(a Actor) error {
 		return os.NewSyscallError("fcntl", err)
 	}
 	defer unix.Close(pidfd)
-	for word, fd := range map[uint64]int{c.words.netns: ns, c.words.userns: c.userns, c.words.pidfd: pidfd} {
+	for word, fd := range map[uint64]int{c.words.netns: ns, c.words.userns: userns, c.words.pidfd: pidfd} {
 		*(*uint64)(c.arena.at(word)) = uint64(fd)
 	}
 	h := c.helper(a)
@@ -153,6 +154,27 @@ func (c *Child) StartHelper(a Actor) error {
 		return fmt.Errorf("BUG: the plan has no %s", a)
 	}
 	return c.spawn(h)
+}
+
+// GiveNetNS gives the net namespace to a helper whose guard waits for it. AwaitHelpers has its errors.
+func (c *Child) GiveNetNS(a Actor) error {
+	ns, err := c.NetNS()
+	if err != nil {
+		return err
+	}
+	h := c.helper(a)
+	if h == nil {
+		return fmt.Errorf("BUG: the plan has no %s", a)
+	}
+	for range 2 { // guard.Options.Given
+		if err := unix.Sendmsg(h.theirs, []byte{0}, unix.UnixRights(ns), nil, unix.MSG_NOSIGNAL); err != nil {
+			if _, _, told := c.nextFrom(h.theirs); told != nil {
+				return told // why it is gone
+			}
+			return os.NewSyscallError("sendmsg", err)
+		}
+	}
+	return nil
 }
 
 func (c *Child) helper(a Actor) *helper {
@@ -203,8 +225,8 @@ func (c *Child) runHelper(a Actor) error {
 	return err
 }
 
-// AwaitHelpers waits until all helpers have executed their guards. The error is a
-// *StepError when one could not.
+// AwaitHelpers waits until all helpers have executed their guards, and have the net namespace that they were given. The error
+// is a *StepError when one could not.
 func (c *Child) AwaitHelpers() error {
 	for _, h := range c.helpers {
 		if h.pid == 0 {

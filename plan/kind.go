@@ -67,7 +67,9 @@ const (
 	KindExec          Kind = "exec"
 
 	KindBindPorts       Kind = "bind-ports"
+	KindSendUserNS      Kind = "send-user"
 	KindSendNetNS       Kind = "send-net"
+	KindGiveNetNS       Kind = "give-net"
 	KindSysctl          Kind = "sysctl"
 	KindStartHelper     Kind = "start-helper"
 	KindMakeVeth        Kind = "make-veth"

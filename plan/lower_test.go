@@ -93,7 +93,9 @@ var allSteps = []Step{
 	RemoveLayers{"/a", nil, nil},
 	ShareTree{"/a"},
 	BindPorts{[]string{"8080:80/tcp"}},
+	SendUserNS{},
 	SendNetNS{},
+	GiveNetNS{Driver},
 	SetNetSysctl{"ipv4/ping_group_range", "0 1"},
 	StartHelper{Driver},
 	MakeVeth{"/bin/rl-veth", false, []string{"ip=192.168.47.12/24"}},
@@ -110,7 +112,7 @@ var allSteps = []Step{
 
 // parents are the steps that only the launcher takes.
 var parents = map[string]bool{
-	"LeaveChroot": true, "StartKeeper": true, "MapIDs": true, "EnterGroup": true, "JoinCgroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true, "BindPorts": true, "StartHelper": true, "MakeVeth": true, "AwaitNetwork": true, "AwaitJoiner": true, "MakePort": true,
+	"LeaveChroot": true, "StartKeeper": true, "MapIDs": true, "EnterGroup": true, "JoinCgroup": true, "RemoveMountPoint": true, "PrepareLayers": true, "RemoveLayers": true, "ShareTree": true, "BindPorts": true, "StartHelper": true, "GiveNetNS": true, "MakeVeth": true, "AwaitNetwork": true, "AwaitJoiner": true, "MakePort": true,
 }
 
 func typeName(s Step) string { return reflect.TypeOf(s).Name() }

@@ -19,12 +19,19 @@ type BindPorts struct{ Ports []string }
 // 4.9): that takes no path below /proc, and no pid that may become another's.
 type SendNetNS struct{}
 
+// SendUserNS hands init's user namespace to the launcher, by its own /proc/self/ns: helpers join it before there is a
+// net namespace.
+type SendUserNS struct{}
+
+// GiveNetNS has the launcher give the net namespace to a helper that waits for it.
+type GiveNetNS struct{ To Actor }
+
 // SetNetSysctl sets a sysctl of the command's net namespace, a path below
 // /proc/sys/net. Where /proc does not let it, the kernel's default stays.
 type SetNetSysctl struct{ Name, Value string }
 
-// StartHelper has the launcher start the network driver, or the forwarder of
-// ports, as soon as there is a net namespace. Init goes on meanwhile.
+// StartHelper has the launcher start the network driver as soon as there is a user namespace, or the forwarder of
+// ports as soon as there is a net namespace. Init goes on meanwhile.
 type StartHelper struct{ Which Actor }
 
 // MakeVeth has a program that may do so make a pair of links, one in the host's
@@ -56,7 +63,7 @@ type NewPIDNamespace struct{}
 // Argv, starts it again when it ends, and ends with the container. With Follow it starts Argv
 // again, too, when that file has another text.
 //
-// A driver has the net namespace as descriptor 0, says on descriptor 1 that it is
+// A driver has the net namespace as descriptor 0, for which the guard waits (GiveNetNS), says on descriptor 1 that it is
 // ready, and complains to descriptor 2. A forwarder has the sockets of Options.Sockets
 // under their own numbers, and further arguments that say where each leads.
 type ExecGuard struct {
@@ -69,6 +76,12 @@ func (BindPorts) Kind() Kind { return KindBindPorts }
 
 // Kind implements Step.
 func (SendNetNS) Kind() Kind { return KindSendNetNS }
+
+// Kind implements Step.
+func (SendUserNS) Kind() Kind { return KindSendUserNS }
+
+// Kind implements Step.
+func (GiveNetNS) Kind() Kind { return KindGiveNetNS }
 
 // Kind implements Step.
 func (SetNetSysctl) Kind() Kind { return KindSysctl }
@@ -96,6 +109,8 @@ func (ExecGuard) Kind() Kind { return KindExecGuard }
 
 func (s BindPorts) String() string     { return "bind on the host: " + strings.Join(s.Ports, ", ") }
 func (SendNetNS) String() string       { return "hand the net namespace to the launcher" }
+func (SendUserNS) String() string      { return "hand the user namespace to the launcher" }
+func (s GiveNetNS) String() string     { return fmt.Sprintf("give the net namespace to the %s", s.To) }
 func (s SetNetSysctl) String() string  { return fmt.Sprintf("set net/%s to %s", s.Name, s.Value) }
 func (s StartHelper) String() string   { return fmt.Sprintf("start the %s", s.Which) }
 func (AwaitNetwork) String() string    { return "wait for the network" }
@@ -122,10 +137,10 @@ func (s JoinContainer) String() string {
 }
 
 // Beside reports whether the launcher takes a step while init goes on: it waits for
-// the container's net namespace then, not for init.
+// a namespace of the container then, not for init.
 func Beside(s Step) bool {
 	switch s.(type) {
-	case StartHelper, MakeVeth, MakePort:
+	case StartHelper, GiveNetNS, MakeVeth, MakePort:
 		return true
 	}
 	return false
@@ -138,6 +153,13 @@ func (SendNetNS) lower(p *program) {
 	p.call(unix.SYS_SENDMSG, lit(p.control), lit(address(&m.msg)), lit(unix.MSG_NOSIGNAL))
 	p.close(ns)
 	p.close(fd)
+}
+
+func (SendUserNS) lower(p *program) {
+	m := p.fdMessage()
+	ns := p.call(unix.SYS_OPENAT, cwd, p.str("/proc/self/ns/user"), lit(unix.O_RDONLY|unix.O_CLOEXEC)).keepIn(address(&m.fd))
+	p.call(unix.SYS_SENDMSG, lit(p.control), lit(address(&m.msg)), lit(unix.MSG_NOSIGNAL))
+	p.close(ns)
 }
 
 func (s SetNetSysctl) lower(p *program) {
@@ -165,7 +187,7 @@ func (NewPIDNamespace) lower(p *program) {
 
 func (s ExecGuard) lower(p *program) {
 	n := &p.network
-	argv, o := s.Argv, guard.Options{Owner: guard.None, Container: containerFD, Follow: s.Follow}
+	argv, o := s.Argv, guard.Options{Owner: guard.None, Container: containerFD, Follow: s.Follow, Given: guard.None}
 	p.call(unix.SYS_CLOSE_RANGE, lit(3), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
 	if p.forwards {
 		null := p.keep(p.call(unix.SYS_OPENAT, cwd, p.str("/dev/null"), lit(unix.O_RDWR|unix.O_CLOEXEC)))
@@ -177,8 +199,8 @@ func (s ExecGuard) lower(p *program) {
 		}
 		argv = append(slices.Clip(argv), n.forward...)
 	} else {
-		o.Once = []int{1}
-		p.call(unix.SYS_DUP3, at(p.memory.netns), lit(0), lit(0))
+		o.Given, o.Once = 0, []int{1}
+		p.call(unix.SYS_DUP3, lit(p.control), lit(0), lit(0))
 		p.call(unix.SYS_DUP3, lit(n.ready), lit(1), lit(0))
 		p.call(unix.SYS_DUP3, lit(n.messages), lit(2), lit(0))
 	}

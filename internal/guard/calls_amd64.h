@@ -4,6 +4,7 @@
 #define SYS_close 3
 #define SYS_rt_sigaction 13
 #define SYS_rt_sigprocmask 14
+#define SYS_recvmsg 47
 #define SYS_clone 56
 #define SYS_execve 59
 #define SYS_wait4 61

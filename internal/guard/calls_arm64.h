@@ -15,6 +15,7 @@
 #define SYS_rt_sigprocmask 135
 #define SYS_setsid 157
 #define SYS_prctl 167
+#define SYS_recvmsg 212
 #define SYS_clone 220
 #define SYS_execve 221
 #define SYS_wait4 260

@@ -17,15 +17,19 @@
 // With a file to follow it wakes every two seconds, and reads it: when it has another text than the child was started with,
 // the child is killed, and started again.
 //
+// A guard that is started before there is what its child is to work on waits for it first: its socket is given a descriptor,
+// which takes the socket's place. The first child is there already by then, waits for the same, and has only to execute.
+//
 // The child gets the guard's environment and descriptors but those of owner and container, an empty signal mask and the
 // working directory /. One that cannot be executed ends with exit status 127.
 //
-// The guard exits with 125 when it cannot work: bad arguments, no signalfd, no /dev/null.
+// The guard exits with 125 when it cannot work: bad arguments, no signalfd, no /dev/null, a socket whose other end has gone
+// before anything was given.
 //
 // # What it needs from its starter
 //
 // CLONE_NEWPID, without which nobody kills the child; all signals blocked; close-on-exec on every descriptor that the child
-// must not have. Descriptors 0 to 2 are the child's: the guard neither reads nor writes.
+// must not have. Descriptors 0 to 2 are the child's: the guard neither reads nor writes, unless one of them is Given.
 package guard
 
 import (
@@ -52,6 +56,9 @@ type Options struct {
 	Container int
 	// Follow is the absolute path of a file that the child reads when it starts, and only then. Or "".
 	Follow string
+	// Given is a socket of messages, at which a descriptor comes twice, each time with one byte (unix(7), SCM_RIGHTS): for
+	// the guard and for the first child. The descriptor takes the number. Or None.
+	Given int
 	// Once are descriptors that only the first child inherits, like that by which it tells that it is ready. The guard
 	// puts /dev/null in their place: their other side sees the end of the first child, and what a later one writes there
 	// goes nowhere.
@@ -60,7 +67,7 @@ type Options struct {
 
 // Argv returns the guard's arguments. child[0] is the path that is executed, from / and without a search.
 func Argv(o Options, child []string) []string {
-	argv := []string{Name, number(o.Owner), number(o.Container), "-"}
+	argv := []string{Name, number(o.Owner), number(o.Container), "-", number(o.Given)}
 	if o.Follow != "" {
 		argv[3] = o.Follow
 	}

@@ -12,6 +12,10 @@
 #define POLLIN 1
 #define CLOCK_MONOTONIC 1
 #define WALL_WNOHANG 0x40000001
+#define MSG_CMSG_CLOEXEC 0x40000000
+// length of a message with one descriptor, CMSG_LEN(4), and of the room for it
+#define ONE_FD 20
+#define ONE_FD_SPACE 24
 // SFD_CLOEXEC|SFD_NONBLOCK
 #define SIGNALFD_FLAGS 0x80800
 // O_RDWR|O_CLOEXEC

@@ -22,7 +22,7 @@
 #define started 40(BX) // when the child was started
 #define deadline 48(BX) // when it is to be started again
 #define delay 56(BX) // how long its next death makes wait
-#define scratch 64(BX) // struct signalfd_siginfo, 128 bytes; strings, a struct sigaction
+#define scratch 64(BX) // struct signalfd_siginfo, 128 bytes; strings, a struct sigaction, a message
 #define set 192(BX) // a signal set
 #define base 200(BX) // sum of the followed file when the child was started
 #define last 208(BX) // and at the last look
@@ -31,7 +31,8 @@
 #define argc FRAME(BX)
 #define ARGV (FRAME+8)
 #define followed (ARGV+24)(BX) // path of a file, or negative
-#define ONCE (ARGV+32)
+#define given (ARGV+32)(BX) // a socket, until what comes there has taken its place; then negative
+#define ONCE (ARGV+40)
 #define text -TEXT_SIZE(BX)
 
 #define SYSCALL1(number) \
@@ -130,7 +131,7 @@ dash:
 	MOVBLZX 1(SI), AX
 	TESTL AX, AX
 	JEQ parsed
-	CMPL R9, $4
+	CMPL R9, $5
 	JLT fail
 	LEAQ (ARGV+8)(BX)(R9*8), R13
 	MOVQ (R13), AX
@@ -196,9 +197,48 @@ launch:
 	XORL R10, R10
 	XORL R8, R8
 	SYSCALL1(SYS_clone)
-	TESTQ AX, AX
-	JEQ child
 	MOVQ AX, R12
+
+	// Guard and first child both wait for what is to be in the socket's place: the child has only to execute then.
+	MOVQ given, DI
+	TESTQ DI, DI
+	JLT has
+	XORL AX, AX
+	MOVQ AX, scratch
+	MOVQ AX, 8+scratch
+	LEAQ 56+scratch, AX // struct iovec
+	MOVQ AX, 16+scratch
+	MOVL $1, AX
+	MOVQ AX, 24+scratch
+	MOVQ AX, 64+scratch
+	LEAQ 72+scratch, AX // struct cmsghdr and the descriptor
+	MOVQ AX, 32+scratch
+	MOVL $ONE_FD_SPACE, AX
+	MOVQ AX, 40+scratch
+	LEAQ 96+scratch, AX // the byte
+	MOVQ AX, 56+scratch
+	LEAQ scratch, SI
+	MOVL $MSG_CMSG_CLOEXEC, DX
+	SYSCALL1(SYS_recvmsg)
+	TESTQ AX, AX
+	JLE fail // its other end is gone
+	MOVQ 40+scratch, AX
+	CMPQ AX, $ONE_FD
+	JLT fail
+	MOVL 88+scratch, R9
+	MOVL R9, DI
+	MOVL given, SI
+	XORL DX, DX
+	SYSCALL1(SYS_dup3)
+	TESTQ AX, AX
+	JLT fail
+	MOVL R9, DI
+	SYSCALL1(SYS_close)
+	MOVQ $-1, AX
+	MOVQ AX, given
+has:
+	TESTQ R12, R12
+	JEQ child
 
 	// What only the first child was to have is /dev/null from now on: the number stays taken, and the other side sees
 	// the end of the first child.

@@ -24,7 +24,7 @@
 #define started 40 // when the child was started
 #define deadline 48 // when it is to be started again
 #define delay 56 // how long its next death makes wait
-#define scratch 64 // struct signalfd_siginfo, 128 bytes; strings, a struct sigaction
+#define scratch 64 // struct signalfd_siginfo, 128 bytes; strings, a struct sigaction, a message
 #define set 192 // a signal set
 #define base 200 // sum of the followed file when the child was started
 #define last 208 // and at the last look
@@ -33,7 +33,8 @@
 #define argc FRAME
 #define ARGV (FRAME+8)
 #define followed (ARGV+24) // path of a file, or negative
-#define ONCE (ARGV+32)
+#define given (ARGV+32) // a socket, until what comes there has taken its place; then negative
+#define ONCE (ARGV+40)
 
 #define SYSCALL1(number) \
 	MOVD $number, R8; \
@@ -199,8 +200,44 @@ launch:
 	MOVD ZR, R3
 	MOVD ZR, R4
 	SYSCALL1(SYS_clone)
-	CBZ R0, child
 	MOVD R0, R20
+
+	// Guard and first child both wait for what is to be in the socket's place: the child has only to execute then.
+	MOVD given(R19), R0
+	TBNZ $63, R0, has
+	MOVD ZR, scratch(R19)
+	MOVD ZR, (8+scratch)(R19)
+	ADD $(56+scratch), R19, R1 // struct iovec
+	MOVD R1, (16+scratch)(R19)
+	MOVD $1, R1
+	MOVD R1, (24+scratch)(R19)
+	MOVD R1, (64+scratch)(R19)
+	ADD $(72+scratch), R19, R1 // struct cmsghdr and the descriptor
+	MOVD R1, (32+scratch)(R19)
+	MOVD $ONE_FD_SPACE, R1
+	MOVD R1, (40+scratch)(R19)
+	ADD $(96+scratch), R19, R1 // the byte
+	MOVD R1, (56+scratch)(R19)
+	ADD $scratch, R19, R1
+	MOVD $MSG_CMSG_CLOEXEC, R2
+	SYSCALL1(SYS_recvmsg)
+	CMP $0, R0
+	BLE fail // its other end is gone
+	MOVD (40+scratch)(R19), R1
+	CMP $ONE_FD, R1
+	BLT fail
+	MOVWU (88+scratch)(R19), R25
+	MOVD R25, R0
+	MOVD given(R19), R1
+	MOVD ZR, R2
+	SYSCALL1(SYS_dup3)
+	TBNZ $63, R0, fail
+	MOVD R25, R0
+	SYSCALL1(SYS_close)
+	MOVD $-1, R0
+	MOVD R0, given(R19)
+has:
+	CBZ R20, child
 
 	// What only the first child was to have is /dev/null from now on: the number stays taken, and the other side sees
 	// the end of the first child.

@@ -194,6 +194,66 @@ func once(t *testing.T, o setup) {
 	}
 }
 
+// The first child does not begin before it has what it waits for, and later ones have the same.
+func TestGiven(t *testing.T) { isGiven(t, setup{}) }
+
+func isGiven(t *testing.T, o setup) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "given")
+	if err := os.WriteFile(file, []byte("a word"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, messages := range []int{2, 1, 0} {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.given = os.NewFile(uintptr(pair[1]), "socket")
+		g := o.script(t, `readlink /proc/self/fd/0 >&3; ls /proc/self/fd | wc -l >&3`)
+		o.given.Close()
+		if err := g.pipe.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := g.report.Peek(1); err == nil || !os.IsTimeout(err) {
+			t.Errorf("it did not wait: %q, %v", b, err)
+		}
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range messages {
+			if err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.Close()
+		if messages < 2 { // one of the two waits in vain
+			unix.Close(pair[0])
+			if messages == 1 {
+				continue // by then the child may have begun
+			}
+			g.ends(t, Failure)
+			continue
+		}
+		had := ""
+		for start := range 3 {
+			if got := g.line(t); got != file {
+				t.Errorf("start %d: standard input is %s", start+1, got)
+			}
+			if got := g.line(t); start == 0 {
+				had = got
+			} else if got != had {
+				t.Errorf("start %d: %s descriptors, the first had %s", start+1, got, had)
+			}
+		}
+		// Both have let go of the socket: that is how the other side knows.
+		if n, err := unix.Read(pair[0], make([]byte, 1)); n != 0 || err != nil {
+			t.Errorf("the socket is held: %d, %v", n, err)
+		}
+		unix.Close(pair[0])
+	}
+}
+
 func TestNoSuchChild(t *testing.T) {
 	g := setup{once: true}.start(t, "/nonexistent")
 	if rest, err := io.ReadAll(g.report); len(rest) != 0 || err != nil {
@@ -313,19 +373,21 @@ func TestBadStart(t *testing.T) {
 	}
 	defer unix.Close(fd)
 	for argv, want := range map[string]int{
-		"":                      Failure,
-		"-":                     Failure,
-		"- -":                   Failure,
-		"- - -":                 Failure,
-		"-- /bin/true":          Failure,
-		"- -- /bin/true":        Failure,
-		"- - -- /bin/true":      Failure,
-		"- - - /bin/true":       Failure,
-		"- - 3 -- /bin/true":    Failure, // a file is a path from /
-		"- - - 3x -- /bin/true": Failure,
-		"- - - --":              Failure,
-		"99 - - -- /bin/true":   0, // no such owner is an owner that is gone
-		"- 99 - -- /bin/true":   0,
+		"":                        Failure,
+		"-":                       Failure,
+		"- -":                     Failure,
+		"- - -":                   Failure,
+		"-- /bin/true":            Failure,
+		"- -- /bin/true":          Failure,
+		"- - - -- /bin/true":      Failure,
+		"- - - - /bin/true":       Failure,
+		"- - 3 - -- /bin/true":    Failure, // a file is a path from /
+		"- - - 3x -- /bin/true":   Failure,
+		"- - - - 3x -- /bin/true": Failure,
+		"- - - - --":              Failure,
+		"- - - 99 -- /bin/true":   Failure, // nothing can come there
+		"99 - - - -- /bin/true":   0,       // no such owner is an owner that is gone
+		"- 99 - - -- /bin/true":   0,
 	} {
 		c := exec.Command(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd))
 		c.Args = append([]string{Name}, strings.Fields(argv)...)

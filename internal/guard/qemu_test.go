@@ -14,6 +14,7 @@ func TestOtherArchitecture(t *testing.T) {
 	o := setup{qemu: qemu, image: image}
 	t.Run("container", func(t *testing.T) { endsWithContainer(t, o) })
 	t.Run("once", func(t *testing.T) { once(t, o) })
+	t.Run("given", func(t *testing.T) { isGiven(t, o) })
 	t.Run("child", func(t *testing.T) { childGets(t, o) })
 	t.Run("follows", func(t *testing.T) {
 		t.Parallel()

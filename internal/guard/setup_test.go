@@ -45,6 +45,7 @@ type setup struct {
 	container *os.File // or nil for none
 	once      bool     // the first child alone inherits the report
 	follow    string
+	given     *os.File // the child's standard input comes there; or nil
 	env       []string
 	qemu      string // an emulator that runs image
 	image     string
@@ -72,7 +73,7 @@ func (o setup) start(t *testing.T, child ...string) *guarded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := Options{Owner: None, Container: None, Follow: o.follow}
+	options := Options{Owner: None, Container: None, Given: None, Follow: o.follow}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
@@ -89,6 +90,9 @@ func (o setup) start(t *testing.T, child ...string) *guarded {
 		options.Once = []int{reportFD}
 	}
 
+	if o.given != nil {
+		options.Given = 0
+	}
 	argv := Argv(options, child)
 	c := exec.Command(o.qemu)
 	if o.qemu != "" {
@@ -101,6 +105,9 @@ func (o setup) start(t *testing.T, child ...string) *guarded {
 	}
 	c.Env = append([]string{"PATH=" + os.Getenv("PATH")}, o.env...)
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	if o.given != nil {
+		c.Stdin = o.given
+	}
 	c.ExtraFiles = files
 	c.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWPID,

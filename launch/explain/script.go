@@ -200,7 +200,7 @@ func (w *script) block(s plan.Step) error {
 	case plan.HideMemory:
 		w.remark("(nothing to hide: the memory of a shell holds this script and its environment,")
 		w.remark("and no process but this one is in the container yet)")
-	case plan.BindPorts, plan.SendNetNS, plan.SetNetSysctl, plan.StartHelper, plan.JoinContainer, plan.NewPIDNamespace, plan.ExecGuard, plan.MakeVeth, plan.AwaitNetwork, plan.ConfigureLink, plan.AwaitJoiner, plan.WriteIDMaps, plan.MakePort, plan.SendLink:
+	case plan.BindPorts, plan.SendUserNS, plan.SendNetNS, plan.GiveNetNS, plan.SetNetSysctl, plan.StartHelper, plan.JoinContainer, plan.NewPIDNamespace, plan.ExecGuard, plan.MakeVeth, plan.AwaitNetwork, plan.ConfigureLink, plan.AwaitJoiner, plan.WriteIDMaps, plan.MakePort, plan.SendLink:
 		w.remark("left out: the script has lo alone")
 		w.run(":")
 	case plan.Subreaper:

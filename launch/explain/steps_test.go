@@ -64,6 +64,8 @@ var unseen = map[string]string{
 	"ShareTree":       "shows when another container uses the tree, and changes nothing in this one",
 	"HideMemory":      "protects the launcher's memory, which a script has not in the container",
 	"BindPorts":       "is about the network, of which a script has lo alone",
+	"SendUserNS":      "is about the network, of which a script has lo alone",
+	"GiveNetNS":       "is about the network, of which a script has lo alone",
 	"SendNetNS":       "is about the network, of which a script has lo alone",
 	"SetNetSysctl":    "is about the network, of which a script has lo alone",
 	"StartHelper":     "is about the network, of which a script has lo alone",

@@ -16,9 +16,13 @@ import (
 func TestBesideTheStart(t *testing.T) {
 	begin(t)
 	plan := trial.Run(t, "--explain", "--net=slirp4netns", trial.Tree(t, "busybox"), "true").OK(t)
-	handed, started, mounts := strings.Index(plan, "hand the net namespace"), strings.Index(plan, "start the driver"), strings.Index(plan, "make all mounts")
-	if handed < 0 || started < handed || mounts < started {
-		t.Errorf("the driver does not start between the net namespace and the mounts:\n%s", plan)
+	last := -1
+	for _, step := range []string{"map ids", "start the driver", "unshare net", "hand the net namespace", "give the net namespace to the driver", "make all mounts", "pivot", "wait for the network", "let command go on"} {
+		at := strings.Index(plan, step)
+		if at <= last {
+			t.Errorf("%q is not behind what goes before it:\n%s", step, plan)
+		}
+		last = at
 	}
 	dir := t.TempDir()
 	// It is there, and does nothing until it may.

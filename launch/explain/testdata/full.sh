@@ -189,253 +189,261 @@ from_18() {
 	echo "$pid" >&4
 	read -r _ <&3
 
-	# step 18 init: become 0:0, no groups
+	# step 18 init: hand the user namespace to the launcher
+	# left out: the script has lo alone
+	:
+
+	# step 19 parent: start the driver
+	# left out: the script has lo alone
+	:
+
+	# step 20 driver: join the container's user namespace
+	# left out: the script has lo alone
+	:
+
+	# step 21 driver: start process 1 of a new pid namespace
+	# left out: the script has lo alone
+	:
+
+	# step 22 driver: exec a guard of /usr/bin/pasta --foreground -I /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# left out: the script has lo alone
+	:
+
+	# step 23 init: become 0:0, no groups
 	# (uid 0 gets all capabilities at each exec: none need be inherited any more)
-	exec setpriv --inh-caps=-all --ambient-caps=-all --reuid 0 --regid 0 --clear-groups -- /bin/sh "$0" from_19 "$dir" "$@"
-}
-
-from_19() {
-	# step 19 init: die with the parent
-	exec setpriv --pdeathsig KILL -- /bin/sh "$0" from_20 "$dir" "$@"
-}
-
-from_20() {
-	# step 20 init: set umask 0000
-	umask 0000
-
-	# step 21 init: unshare mnt, uts, ipc, cgroup
-	exec unshare --mount --uts --ipc --cgroup --propagation unchanged -- /bin/sh "$0" from_22 "$dir" "$@"
-}
-
-from_22() {
-	# step 22 init: become the reaper of orphans
-	# left out: there is no init to reap orphans
-
-	# step 23 init: start the command's process
-	# (there is one process only: first it does the work of init, then that of the command)
-	from_50 "$@"
+	exec setpriv --inh-caps=-all --ambient-caps=-all --reuid 0 --regid 0 --clear-groups -- /bin/sh "$0" from_24 "$dir" "$@"
 }
 
 from_24() {
-	# step 24 command: die with the parent
+	# step 24 init: die with the parent
+	exec setpriv --pdeathsig KILL -- /bin/sh "$0" from_25 "$dir" "$@"
+}
+
+from_25() {
+	# step 25 init: set umask 0000
+	umask 0000
+
+	# step 26 init: unshare mnt, uts, ipc, cgroup
+	exec unshare --mount --uts --ipc --cgroup --propagation unchanged -- /bin/sh "$0" from_27 "$dir" "$@"
+}
+
+from_27() {
+	# step 27 init: become the reaper of orphans
+	# left out: there is no init to reap orphans
+
+	# step 28 init: start the command's process
+	# (there is one process only: first it does the work of init, then that of the command)
+	from_52 "$@"
+}
+
+from_29() {
+	# step 29 command: die with the parent
 	set -- "$@" --pdeathsig KILL
 
-	# step 25 command: unshare net
-	exec unshare --net -- /bin/sh "$0" from_26 "$dir" "$@"
+	# step 30 command: unshare net
+	exec unshare --net -- /bin/sh "$0" from_31 "$dir" "$@"
 }
 
-from_26() {
-	# step 26 command: set lo up
+from_31() {
+	# step 31 command: hand the net namespace to the launcher
+	# left out: the script has lo alone
+	:
+
+	# step 32 command: set lo up
 	ip link set lo up
 
-	# step 27 command: set net/ipv4/ping_group_range to 0 1000
+	# step 33 command: set net/ipv4/ping_group_range to 0 1000
 	# left out: the script has lo alone
 	:
 
-	# step 28 command: hand the net namespace to the launcher
-	# left out: the script has lo alone
-	:
-
-	# step 29 command: let init go on
+	# step 34 command: let init go on
 	# (nothing to do for one process)
 
-	# step 30 parent: start the driver
+	# step 35 parent: give the net namespace to the driver
 	# left out: the script has lo alone
 	:
 
-	# step 31 driver: join the container's user namespace
+	# step 36 parent: start the forwarder
 	# left out: the script has lo alone
 	:
 
-	# step 32 driver: start process 1 of a new pid namespace
+	# step 37 forwarder: join the container's user and net namespaces
 	# left out: the script has lo alone
 	:
 
-	# step 33 driver: exec a guard of /usr/bin/pasta --foreground -I /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 38 joiner: map ids: uids [{0 100000 1000} {1000 1000 1}], gids [{0 100000 1000} {1000 1000 1}]
 	# left out: the script has lo alone
 	:
 
-	# step 34 parent: start the forwarder
+	# step 39 parent: wait until the ids are mapped
 	# left out: the script has lo alone
 	:
 
-	# step 35 forwarder: join the container's user and net namespaces
+	# step 40 parent: make a link to the network db
 	# left out: the script has lo alone
 	:
 
-	# step 36 joiner: map ids: uids [{0 100000 1000} {1000 1000 1}], gids [{0 100000 1000} {1000 1000 1}]
+	# step 41 linker: ask for a veth pair between its bridge and the container
 	# left out: the script has lo alone
 	:
 
-	# step 37 parent: wait until the ids are mapped
+	# step 42 parent: make a veth pair by /usr/libexec/rl-run/rl-veth ip=192.168.47.12/24
 	# left out: the script has lo alone
 	:
-
-	# step 38 parent: make a link to the network db
-	# left out: the script has lo alone
-	:
-
-	# step 39 linker: ask for a veth pair between its bridge and the container
-	# left out: the script has lo alone
-	:
-
-	# step 40 parent: make a veth pair by /usr/libexec/rl-run/rl-veth ip=192.168.47.12/24
-	# left out: the script has lo alone
-	:
-	from_63 "$@"
+	from_65 "$@"
 }
 
-from_41() {
-	# step 41 command: start a session
-	exec setsid /bin/sh "$0" from_42 "$dir" "$@"
-}
-
-from_42() {
-	# step 42 command: set umask 0022
-	umask 0022
-
-	# step 43 command: join a new session keyring
-	# left out where there is no keyctl(1), of keyutils, which says on stderr what it does
-	if command -v keyctl >/dev/null; then
-		exec keyctl session - /bin/sh "$0" from_44 "$dir" "$@"
-	fi
-	from_44 "$@"
+from_43() {
+	# step 43 command: start a session
+	exec setsid /bin/sh "$0" from_44 "$dir" "$@"
 }
 
 from_44() {
-	# step 44 command: connect stdin to /dev/null
+	# step 44 command: set umask 0022
+	umask 0022
+
+	# step 45 command: join a new session keyring
+	# left out where there is no keyctl(1), of keyutils, which says on stderr what it does
+	if command -v keyctl >/dev/null; then
+		exec keyctl session - /bin/sh "$0" from_46 "$dir" "$@"
+	fi
+	from_46 "$@"
+}
+
+from_46() {
+	# step 46 command: connect stdin to /dev/null
 	exec </dev/null
 
-	# step 45 command: connect stdout and stderr to the keeper
+	# step 47 command: connect stdout and stderr to the keeper
 	# left out: the script stays in the foreground
 
-	# step 46 command: set limit nofile 1024:unlimited
+	# step 48 command: set limit nofile 1024:unlimited
 	prlimit --pid "$$" --nofile=1024:unlimited
 
-	# step 47 command: mark fds above 2 close-on-exec
+	# step 49 command: mark fds above 2 close-on-exec
 	# (those that a POSIX shell can name and that this script does not need itself)
 	exec 5>&- 6>&- 7>&- 8>&- 9>&-
 
-	# step 48 command: drop bounding set to 0x20000002001
+	# step 50 command: drop bounding set to 0x20000002001
 	set -- "$@" --bounding-set -all,+chown,+net_raw,+cap_41
 
-	# step 49 command: reset the signal mask
+	# step 51 command: reset the signal mask
 	# (a shell has changed nothing)
-	from_83 "$@"
+	from_85 "$@"
 }
 
-from_50() {
-	# step 50 init: set hostname box
+from_52() {
+	# step 52 init: set hostname box
 	hostname box
 
-	# step 51 init: make all mounts slave
+	# step 53 init: make all mounts slave
 	mount --make-rslave /
 
-	# step 52 init: mount the stage tmpfs of 1048576 bytes
+	# step 54 init: mount the stage tmpfs of 1048576 bytes
 	# (on a directory of its own, which this script can name)
 	mount -t tmpfs -o nosuid,nodev,mode=0755,size=1048576 tmpfs "$stage"
 
-	# step 53 init: make stage directory upper, mode 2755, owner 5:6
+	# step 55 init: make stage directory upper, mode 2755, owner 5:6
 	mkdir -m 2755 "$stage/upper"
 	chown 5:6 "$stage/upper"
 	chmod 2755 "$stage/upper"
 
-	# step 54 init: bind recursively read-only /home/alice/tree as lower
+	# step 56 init: bind recursively read-only /home/alice/tree as lower
 	mkdir -m 0700 "$stage/lower"
 	rbind /home/alice/tree "$stage/lower"
 	attributes "$stage/lower" ro
 
-	# step 55 init: mount overlay as root: lowerdir=lower,upperdir=upper,workdir=work,userxattr,volatile
+	# step 57 init: mount overlay as root: lowerdir=lower,upperdir=upper,workdir=work,userxattr,volatile
 	mkdir -m 0700 "$root"
 	(cd "$stage" && mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr,volatile overlay root)
 
-	# step 56 init: open the new root
+	# step 58 init: open the new root
 	# (it is $root, and inside finds the paths in it)
 
-	# step 57 init: make directory /tmp
+	# step 59 init: make directory /tmp
 	inside /
 	[ -e "$at/tmp" ] || [ -L "$at/tmp" ] || mkdir -m 1777 "$at/tmp"
 
-	# step 58 init: make file /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 60 init: make file /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	inside '/x'\''y
 $(touch /tmp'
 	[ -e "$at/"'z)	[31m\ÿ -n' ] || [ -L "$at/"'z)	[31m\ÿ -n' ] || (umask 0022 && : >"$at/"'z)	[31m\ÿ -n')
 
-	# step 59 init: mount proc on /proc (nosuid,nodev,noexec)
+	# step 61 init: mount proc on /proc (nosuid,nodev,noexec)
 	inside /proc
 	[ "$at" = "$root/proc" ] || die '/proc is a symbolic link'
 	mount -t proc -o nosuid,nodev,noexec proc "$at"
 
-	# step 60 init: bind /dev/null
+	# step 62 init: bind /dev/null
 	inside /dev
 	(umask 0022 && : >"$at/null")
 	mount --bind -- /dev/null "$at/null"
 
-	# step 61 init: link /dev/fd to -/self/fd
+	# step 63 init: link /dev/fd to -/self/fd
 	inside /dev
 	ln -sT -- -/self/fd "$at/fd"
 
-	# step 62 init: mount own /etc/hosts
+	# step 64 init: mount own /etc/hosts
 	(umask 0022 && printf %s '127.0.0.1	localhost
 /x'\''y
 $(touch /tmp/z)	[31m\ÿ -n' >"$stage/hosts")
 	inside /etc/hosts
 	mount --bind "$stage/hosts" "$at"
-	from_24 "$@"
+	from_29 "$@"
 }
 
-from_63() {
-	# step 63 init: wait for command
+from_65() {
+	# step 65 init: wait for command
 	# (nothing to do for one process)
 
-	# step 64 init: join the command's net namespace
+	# step 66 init: join the command's net namespace
 	# (nothing to do for one process)
 
-	# step 65 init: bind recursively /sys on /sys (ro,noexec,slave)
+	# step 67 init: bind recursively /sys on /sys (ro,noexec,slave)
 	inside /sys
 	rbind /sys "$at"
 	attributes "$at" ro,noexec
 	mount --make-rslave "$at"
 
-	# step 66 init: bind /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n on /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 68 init: bind /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n on /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	inside '/x'\''y
 $(touch /tmp/z)	[31m\ÿ -n'
 	mount --bind -- '/x'\''y
 $(touch /tmp/z)	[31m\ÿ -n' "$at"
 
-	# step 67 init: remount /proc/sys (ro)
+	# step 69 init: remount /proc/sys (ro)
 	inside /proc
 	if [ -e "$at/sys" ]; then
 		mount --rbind "$at/sys" "$at/sys"
 		attributes "$at/sys" ro
 	fi
 
-	# step 68 init: open /dev/null for the masks
+	# step 70 init: open /dev/null for the masks
 	[ "$(stat -c %t:%T /dev/null)" = 1:3 ] || die '/dev/null is another device'
 
-	# step 69 init: mask /proc/keys
+	# step 71 init: mask /proc/keys
 	inside /proc
 	[ ! -e "$at/keys" ] || mount --bind /dev/null "$at/keys"
 
-	# step 70 init: mask /sys/firmware
+	# step 72 init: mask /sys/firmware
 	inside /sys
 	[ ! -d "$at/firmware" ] || mount -t tmpfs -o ro,nosuid,nodev,noexec,size=0,nr_inodes=1,mode=0555 tmpfs "$at/firmware"
 
-	# step 71 parent: wait for the network
+	# step 73 parent: wait for the network
 	# left out: the script has lo alone
 	:
 
-	# step 72 init: set link rlv0 up as eth0
+	# step 74 init: set link rlv0 up as eth0
 	# left out: the script has lo alone
 	:
 
-	# step 73 init: make the new root read-only
+	# step 75 init: make the new root read-only
 	mount -o remount,bind,ro "$root"
-	from_75 "$@"
+	from_77 "$@"
 }
 
 pivot() {
-	# step 74 init: pivot into the new root, detach the old one
+	# step 76 init: pivot into the new root, detach the old one
 	# From outside, because in the new root there is no program of the host to go on with:
 	# the process inside has its last one loaded already, and the pivot moves its root too.
 	# The second nsenter keeps the host's tree as its own root.
@@ -443,78 +451,78 @@ pivot() {
 	nsenter --target "$pid" --user --mount --root=/ --wd="/proc/$pid/root" -- umount --lazy --no-canonicalize .
 }
 
-from_75() {
-	# step 75 init: hide the launcher's memory
-	# left out: the command takes the place of init
-
-	# step 76 init: let command go on
-	# (nothing to do for one process)
-	from_77 "$@"
-}
-
 from_77() {
-	# step 77 init: drop bounding set to 0x1
+	# step 77 init: hide the launcher's memory
 	# left out: the command takes the place of init
 
-	# step 78 init: become 1000:1000, no groups
-	# left out: the command takes the place of init
-
-	# step 79 init: set capabilities: effective 0x0, permitted 0x0, inheritable 0x0
-	# left out: the command takes the place of init
-
-	# step 80 init: set no_new_privs
-	# left out: the command takes the place of init
-
-	# step 81 init: exec init
-	# left out: the command takes the place of init
-
-	# step 82 init: leave the command alone
-	# left out: the command takes the place of init
-	from_41 "$@"
+	# step 78 init: let command go on
+	# (nothing to do for one process)
+	from_79 "$@"
 }
 
-from_83() {
-	# step 83 command: wait for init
+from_79() {
+	# step 79 init: drop bounding set to 0x1
+	# left out: the command takes the place of init
+
+	# step 80 init: become 1000:1000, no groups
+	# left out: the command takes the place of init
+
+	# step 81 init: set capabilities: effective 0x0, permitted 0x0, inheritable 0x0
+	# left out: the command takes the place of init
+
+	# step 82 init: set no_new_privs
+	# left out: the command takes the place of init
+
+	# step 83 init: exec init
+	# left out: the command takes the place of init
+
+	# step 84 init: leave the command alone
+	# left out: the command takes the place of init
+	from_43 "$@"
+}
+
+from_85() {
+	# step 85 command: wait for init
 	# (nothing to do for one process)
 
-	# step 84 command: outlive the parent
+	# step 86 command: outlive the parent
 	# left out: the script stays in the foreground
 
-	# step 85 command: keep capabilities over the change of ids
+	# step 87 command: keep capabilities over the change of ids
 	# (setpriv does so by itself)
 
-	# step 86 command: become 1000:1000, groups 5 29
+	# step 88 command: become 1000:1000, groups 5 29
 	set -- "$@" --reuid 1000 --regid 1000 --groups 5,29
 
-	# step 87 command: die with the parent
+	# step 89 command: die with the parent
 	# (as said before: setpriv does so after all else)
 
-	# step 88 command: open a terminal of 24 rows and 80 columns
+	# step 90 command: open a terminal of 24 rows and 80 columns
 	# left out: the command keeps the terminal of this script
 
-	# step 89 command: take the terminal
+	# step 91 command: take the terminal
 	# left out: the command keeps the terminal of this script
 
-	# step 90 command: enter /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 92 command: enter /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	# (the last shell enters it, in the new root)
 	into='/x'\''y
 $(touch /tmp/z)	[31m\ÿ -n'
 
-	# step 91 command: set capabilities: effective 0x2000, permitted 0x2000, inheritable 0x2000
+	# step 93 command: set capabilities: effective 0x2000, permitted 0x2000, inheritable 0x2000
 	# (effective and permitted follow from the exec: for uid 0 all that the bounding set has,
 	# for others what the ambient set has)
 	set -- "$@" --inh-caps -all,+net_raw
 
-	# step 92 command: raise ambient set 0x2000
+	# step 94 command: raise ambient set 0x2000
 	set -- "$@" --ambient-caps -all,+net_raw
 
-	# step 93 command: set no_new_privs
+	# step 95 command: set no_new_privs
 	set -- "$@" --no-new-privs
 
-	# step 94 command: load seccomp filter default (3 instructions)
+	# step 96 command: load seccomp filter default (3 instructions)
 	# left out: no tool of util-linux 2.38 loads a filter
 
-	# step 95 command: exec ls -l /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
+	# step 97 command: exec ls -l /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n
 	# left out: the variable not.a.name, which a shell does not hand on
 	# left out: the variable dir, which this script uses itself
 	# From the environment of this script, since they may be secrets: TOKEN EMPTY
@@ -534,20 +542,20 @@ cleanup() {
 	rm "$dir/up" "$dir/down"
 	rmdir "$dir/stage" "$dir"
 
-	# step 96 parent: remove the mount point /tmp if empty
+	# step 98 parent: remove the mount point /tmp if empty
 	# (after the end)
 	root=/home/alice/tree
 	inside /
 	[ -L "$at/tmp" ] || { flock --exclusive --nonblock 8 && rmdir -- "$at/tmp" 2>/dev/null; }
 
-	# step 97 parent: remove the mount point /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n if empty
+	# step 99 parent: remove the mount point /x'y\n$(touch /tmp/z)\t\x1b[31m\\xff -n if empty
 	# (after the end)
 	root=/home/alice/tree
 	inside '/x'\''y
 $(touch /tmp'
 	[ -L "$at/"'z)	[31m\ÿ -n' ] || [ ! -f "$at/"'z)	[31m\ÿ -n' ] || [ -s "$at/"'z)	[31m\ÿ -n' ] || { flock --exclusive --nonblock 8 && rm -f -- "$at/"'z)	[31m\ÿ -n'; }
 
-	# step 98 parent: remove /var/tmp/rl-run-1000-42
+	# step 100 parent: remove /var/tmp/rl-run-1000-42
 	# (after the end)
 	# (its files have ids of the container's map: the user namespace was kept for that)
 	nsenter --user=/proc/self/fd/6 -- rm -rf -- /var/tmp/rl-run-1000-42 || rm -rf -- /var/tmp/rl-run-1000-42
