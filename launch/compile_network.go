@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rl-run/rl-run/net/port"
 	"github.com/rl-run/rl-run/net/usermode"
 	"github.com/rl-run/rl-run/net/usernet"
@@ -146,8 +148,27 @@ func (c *compiler) startDriver() {
 		c.parent(plan.StartHelper{Which: plan.Driver}, "it takes longest: beside all that follows")
 		c.Plan.Add(plan.Driver, plan.JoinContainer{}, "which owns the net namespace")
 		c.Plan.Add(plan.Driver, plan.NewPIDNamespace{}, own)
+		c.keepOverExec(plan.Driver, driverCaps)
 		c.Plan.Add(plan.Driver, plan.ExecGuard{Argv: c.driver.Argv(), Follow: c.driver.ReadOnce()}, apart)
 	}
+}
+
+// What helpers need in the container's user namespace: a driver to join the net namespace, to make its device, and to confine itself
+// (it changes its root, its ids and its bounding set); the forwarder for the addresses of clients, see its confine.
+const (
+	driverCaps = 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_BIND_SERVICE |
+		1<<unix.CAP_SETPCAP | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_SYS_CHROOT
+	forwarderCaps = 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_ADMIN
+)
+
+// keepOverExec has a helper keep capabilities when it executes its guard. It is the caller still, and who is not root in a
+// user namespace has none there after an exec but ambient ones (capabilities(7)).
+func (c *compiler) keepOverExec(who plan.Actor, set uint64) {
+	if uid, ok := c.IDs.Maps.InsideUID(c.host.Caller.UID); ok && uid == 0 {
+		return
+	}
+	c.Plan.Add(who, plan.SetCaps{Effective: set, Permitted: set, Inheritable: set}, "")
+	c.Plan.Add(who, plan.RaiseAmbient{Set: set}, "so that they outlive the exec: the caller is not root in there")
 }
 
 // startHelpers is what begins once there is a net namespace.
@@ -159,6 +180,7 @@ func (c *compiler) startHelpers() {
 		c.parent(plan.StartHelper{Which: plan.Forwarder}, "")
 		c.Plan.Add(plan.Forwarder, plan.JoinContainer{Net: true}, "from there it reaches the container's loopback")
 		c.Plan.Add(plan.Forwarder, plan.NewPIDNamespace{}, own)
+		c.keepOverExec(plan.Forwarder, forwarderCaps)
 		c.Plan.Add(plan.Forwarder, plan.ExecGuard{Argv: []string{c.host.Netd, "forward"}}, apart)
 	}
 	if c.onBridge() {

@@ -83,6 +83,10 @@ var goldens = []golden{
 	{"net-slirp4netns", "rl-run --net=slirp4netns --dns 192.0.2.53 ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
 		s.Net, s.DNS = NetSlirp, []string{"192.0.2.53"}
 	}}},
+	{"net-keep-id", "rl-run --net=slirp4netns --userns=keep-id -p 8080:80 ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
+		s.Net, s.Userns.Mode = NetSlirp, userns.ModeKeepID
+		s.Publish = []port.Publish{{HostPort: 8080, Port: 80, Count: 1}}
+	}}},
 	{"net-ports", "rl-run --net=none -d -p 8080:80 -p 127.0.0.1:0:53/udp ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
 		s.Detach, s.NoStdin, s.LogSize = true, true, 1<<20
 		s.Publish = []port.Publish{

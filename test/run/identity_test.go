@@ -107,3 +107,18 @@ func TestManyIDs(t *testing.T) {
 		[ $(stat -c %u /tmp/d) = 33 ]`)
 	trial.Run(t, script([]string{"--userns=single"}, tree, "touch /tmp/a; chown 1000 /tmp/a")...).Fails(t, 1, "Invalid argument")
 }
+
+// Helpers join the container's user namespace as the caller, who need not be root there, nor anybody.
+func TestNetworkOfAnotherRoot(t *testing.T) {
+	begin(t)
+	trial.NeedTool(t, "slirp4netns")
+	lines := strings.Fields(inside(t, "cat /proc/self/uid_map /proc/self/gid_map"))
+	uid, gid := lines[4], lines[10] // the first subordinate ones
+	for _, options := range [][]string{
+		{"--userns=keep-id"},
+		{"--uidmap=0:" + uid + ":1000", "--gidmap=0:" + gid + ":1000"},
+	} {
+		options = append(options, "--net=slirp4netns", "-p", "127.0.0.1::80")
+		want(t, strings.Join(options, " "), inside(t, "ls /sys/class/net; ip -o -4 addr show dev eth0 | wc -l", options...), "eth0\nlo\n1")
+	}
+}
