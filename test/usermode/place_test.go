@@ -197,8 +197,14 @@ func resolve(query []byte, address string) []byte {
 	return answer
 }
 
-// drivers are the processes below this one that have the name of a driver.
-func drivers(t *testing.T) (pids []int) {
+// drivers are the processes on this host that have the name of a driver.
+func drivers(t *testing.T) []int {
+	t.Helper()
+	return append(named(t, "pasta"), named(t, "slirp4netns")...)
+}
+
+// named are the processes on this host, which is a net namespace, that have a name.
+func named(t *testing.T, name string) (pids []int) {
 	t.Helper()
 	all, err := leak.Processes()
 	if err != nil {
@@ -210,7 +216,7 @@ func drivers(t *testing.T) (pids []int) {
 		ns, err := os.Readlink(path + "/ns/net")
 		own, _ := os.Readlink("/proc/self/ns/net")
 		// pasta goes by the name of the processor that it was built for, too.
-		if name, _, _ := strings.Cut(strings.TrimSpace(string(comm)), "."); err == nil && ns == own && (name == "pasta" || name == "passt" || name == "slirp4netns") {
+		if is, _, _ := strings.Cut(strings.TrimSpace(string(comm)), "."); err == nil && ns == own && (is == name || name == "pasta" && is == "passt") {
 			pids = append(pids, p.PID)
 		}
 	}
