@@ -199,6 +199,16 @@ func TestRunForwarderAgain(t *testing.T) {
 // forwarder is the process of this user that forwards ports.
 func forwarder(t *testing.T) int {
 	t.Helper()
+	pids := forwarders(t)
+	if len(pids) == 0 {
+		t.Fatal("no forwarder runs")
+	}
+	return pids[0]
+}
+
+// forwarders are those in namespaces below this one.
+func forwarders(t *testing.T) (pids []int) {
+	t.Helper()
 	all, err := leak.Processes()
 	if err != nil {
 		t.Fatal(err)
@@ -209,9 +219,8 @@ func forwarder(t *testing.T) int {
 		name, _ := os.ReadFile(path + "/comm") // it may be gone
 		user, err := os.Readlink(path + "/ns/user")
 		if err == nil && user != own && string(name) == "rl-netd\n" {
-			return p.PID
+			pids = append(pids, p.PID)
 		}
 	}
-	t.Fatal("no forwarder runs")
-	return 0
+	return pids
 }

@@ -2,8 +2,11 @@ package port
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,4 +45,56 @@ func TestDatagrams(t *testing.T) {
 			t.Errorf("to %s: %q", to, got)
 		}
 	}
+}
+
+// A thousand clients of one port each get the answers to what they have sent, and nobody else's.
+func TestManyClients(t *testing.T) {
+	trial.NeedTool(t, "perl")
+	leak.Watch(t)
+	c := container(t)
+	c.start(nil, "perl", "-MSocket", "-e", `socket(S, AF_INET, SOCK_DGRAM, 0) && bind(S, pack_sockaddr_in(53, INADDR_ANY)) or die "$!\n";
+		while (defined($from = recv(S, $b, 9000, 0))) { send(S, "answer to $b", 0, $from) }`)
+	c.await("udp", 53)
+	bound, _ := c.publish("127.0.0.1::53/udp")
+	const each = 2
+	n := trial.Mass(1000)
+	var group sync.WaitGroup
+	for i := range n {
+		conn, err := net.Dial("udp", at("127.0.0.1", bound[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		group.Go(func() {
+			defer func() { _ = conn.Close() }()
+			b := make([]byte, 9000)
+			for turn := range each {
+				sent := fmt.Sprintf("%d of %d", turn, i)
+				got := 0
+				// The kernel drops what a socket has no room for, as it does between machines.
+				for try := 0; try < 100 && got == 0; try++ {
+					if _, err := conn.Write([]byte(sent)); err != nil {
+						t.Errorf("client %d: %v", i, err)
+						return
+					}
+					_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+					for {
+						n, err := conn.Read(b)
+						if got = n; err != nil || string(b[:got]) == "answer to "+sent {
+							break
+						}
+						// What was sent again may be answered twice.
+						if !strings.HasSuffix(string(b[:got]), fmt.Sprintf(" of %d", i)) {
+							t.Errorf("client %d got %q", i, b[:got])
+							return
+						}
+					}
+				}
+				if got == 0 {
+					t.Errorf("client %d has no answer to %q", i, sent)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
 }
