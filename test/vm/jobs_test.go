@@ -11,6 +11,11 @@ var jobs = []Job{
 		Args: []string{"-test.run=^(TestCPUSet|TestDeviceRates|TestBlkioWeight)$"},
 	},
 	{
+		// What rl-doctor says of faults that only root can make, and the lines that mend them.
+		Name: "doctor", Package: "test/doctor", Delegate: "cpu io memory pids", Root: true,
+		Args: []string{"-test.run=^(TestMachine|TestDelegation)$"},
+	},
+	{
 		// tmpfs takes user xattrs from Linux 6.6 on: a root whose writes vanish is made in another way.
 		Name: "run", Package: "test/run",
 		Args: []string{"-test.run=^(TestEphemeralOverlay|TestEphemeralSize|TestKeptLayer|TestKeptLayerAfterAKill|TestReadOnly|" +
@@ -40,8 +45,6 @@ var jobs = []Job{
 	// Of the matrix those cells that a machine with both versions of cgroup has not.
 	{Name: "matrix-undelegated", Package: "test/matrix", Env: []string{"RLRUN_MATRIX=undelegated"}},
 	{Name: "matrix-delegated", Package: "test/matrix", Env: []string{"RLRUN_MATRIX=delegated"}, Scope: true},
-	// What rl-doctor says of faults that only root can make, and the lines that mend them.
-	{Name: "doctor", Package: "test/doctor", Args: []string{"-test.run=^(TestMachine|TestDelegation)$"}, Root: true},
 	{
 		Name: "limits-none", Package: "test/limits", Delegate: None,
 		Args: []string{"-test.run=^(TestCPUs|TestCPUWeight|TestCPUSet|TestMemory|TestPids|TestDeviceRates|TestBlkioWeight|TestBestEffort|TestUlimit)$"},
