@@ -48,6 +48,7 @@ type Network struct {
 	Driver  string   `json:",omitempty"` // what does it: pasta, slirp4netns, rl-netd, rl-veth; empty for none
 	Address string   `json:",omitempty"` // its IPv4 address with the length of the net
 	Ports   []string // as -p has them, with the numbers that they got
+	Aliases []string `json:",omitempty"` // further names on a named network
 	DNS     []string `json:",omitempty"`
 }
 

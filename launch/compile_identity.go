@@ -285,29 +285,53 @@ func (c *compiler) hosts(name string) string {
 	return b.String()
 }
 
-// resolv is the host's, for a container that shares its network; servers on the
-// host's loopback cannot be reached from anywhere else.
+// resolv has the name servers that the container reaches, and the host's search list and options unless there are others.
 func (c *compiler) resolv() string {
-	if c.hasDriver() && len(c.spec.DNS) == 0 {
-		return string(c.driver.ResolvConf())
-	}
-	if c.onBridge() && len(c.spec.DNS) == 0 {
-		return c.bridgeResolv()
-	}
 	var b strings.Builder
-	for _, ip := range c.spec.DNS {
-		fmt.Fprintf(&b, "nameserver %s\n", ip)
+	servers, own := c.nameServers()
+	for _, a := range servers {
+		fmt.Fprintf(&b, "nameserver %s\n", a)
 	}
+	search, options := c.spec.DNSSearch, c.spec.DNSOption
 	for line := range strings.Lines(string(c.host.Resolv)) {
 		fields := strings.Fields(line)
 		if len(fields) < 2 || fields[0][0] == '#' || fields[0][0] == ';' {
 			continue
 		}
-		if fields[0] == "nameserver" && (len(c.spec.DNS) > 0 ||
-			c.spec.Net != NetHost && (strings.HasPrefix(fields[1], "127.") || fields[1] == "::1")) {
-			continue
+		replaced := false
+		switch fields[0] {
+		case "nameserver":
+			replaced = own || c.spec.Net != NetHost && (strings.HasPrefix(fields[1], "127.") || fields[1] == "::1") // is out of reach
+		case "search", "domain":
+			replaced = len(search) > 0
+		case "options":
+			replaced = len(options) > 0
 		}
-		b.WriteString(strings.Join(fields, " ") + "\n")
+		if !replaced {
+			b.WriteString(strings.Join(fields, " ") + "\n")
+		}
+	}
+	if len(search) > 0 && !slices.Equal(search, []string{"."}) {
+		b.WriteString("search " + strings.Join(search, " ") + "\n")
+	}
+	if len(options) > 0 {
+		b.WriteString("options " + strings.Join(options, " ") + "\n")
 	}
 	return b.String()
+}
+
+// nameServers are those that take the place of the host's, where own is set.
+func (c *compiler) nameServers() (list []string, own bool) {
+	switch {
+	case len(c.spec.DNS) > 0:
+		return c.spec.DNS, true
+	case c.hasDriver():
+		for _, a := range c.driver.Servers() {
+			list = append(list, a.String())
+		}
+		return list, true
+	case c.onBridge():
+		return []string{c.nesting.network.Gateway().String()}, true // which knows the network's containers
+	}
+	return nil, false
 }

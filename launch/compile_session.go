@@ -3,7 +3,6 @@ package launch
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -71,6 +70,9 @@ func (c *compiler) nest() error {
 		name = session.Auto
 	}
 	if n, known := s.Network(name); known && (named || s.Upstream != "" && c.spec.MTU == 0) { // a bridge's links have its MTU
+		if err := c.spec.fits(n); err != nil {
+			return err
+		}
 		in.network = &n
 		c.Network = Network{Kind: "session"}
 	} else if named {
@@ -78,6 +80,28 @@ func (c *compiler) nest() error {
 	}
 	c.nesting = &in
 	return nil
+}
+
+// fits tells whether a network has room for the address and the names that were asked for.
+func (s *Spec) fits(n session.Network) error {
+	if _, ok := n.At(s.IP); s.IP.IsValid() && !ok {
+		return fmt.Errorf("--ip %s: the containers of network %s have addresses from %s to %s",
+			s.IP, n.Name, n.First().Address.Addr(), n.Last().Address.Addr())
+	}
+	if size := len(session.NamesText(s.registered()...)); size > session.MaxNames {
+		return fmt.Errorf("--network-alias: all names of the container take %d bytes, of %d that there are", size, session.MaxNames)
+	}
+	return nil
+}
+
+// registered are the names by which a network's name server knows the container.
+func (s *Spec) registered() (names []string) {
+	for _, name := range append([]string{s.Name, s.Hostname}, s.Aliases...) {
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // startNested has a joiner, which is in the session, start init.
@@ -97,20 +121,11 @@ func (c *compiler) mapNested() {
 func (c *compiler) onBridge() bool { return c.nesting != nil && c.nesting.network != nil && c.ownNet() }
 
 func (c *compiler) makePort() {
-	c.parent(plan.MakePort{Network: c.nesting.network.Name}, "nobody is asked but the kernel")
+	port := plan.MakePort{Network: c.nesting.network.Name, Names: c.spec.registered()}
+	if c.spec.IP.IsValid() {
+		port.Address = c.spec.IP.String()
+	}
+	c.parent(port, "nobody is asked but the kernel")
 	c.Plan.Add(plan.Linker, plan.Join{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET, Of: TheSession, PID: c.host.Session.Pid}, "where the bridges are")
 	c.Plan.Add(plan.Linker, plan.SendLink{}, "")
-}
-
-// bridgeResolv has the network's name server, which knows its containers, with the
-// search list and options of the host.
-func (c *compiler) bridgeResolv() string {
-	var text strings.Builder
-	fmt.Fprintf(&text, "nameserver %s\n", c.nesting.network.Gateway())
-	for line := range strings.Lines(string(c.host.Resolv)) {
-		if words := strings.Fields(line); len(words) > 1 && (words[0] == "search" || words[0] == "domain" || words[0] == "options") {
-			text.WriteString(strings.Join(words, " ") + "\n")
-		}
-	}
-	return text.String()
 }

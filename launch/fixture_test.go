@@ -80,7 +80,7 @@ func desktop() Host {
 		Usermode: usermode.Host{
 			Pasta: "/usr/bin/pasta", Slirp4netns: "/usr/bin/slirp4netns", PastaIsNew: true,
 			Outward4: netip.MustParseAddr("192.0.2.7"),
-			Resolver: usermode.Resolver{Servers: []netip.Addr{netip.MustParseAddr("127.0.0.53")}, Search: []string{"example.org"}},
+			Resolver: usermode.Resolver{Servers: []netip.Addr{netip.MustParseAddr("127.0.0.53")}},
 		},
 		Facts: AllFacts,
 	}

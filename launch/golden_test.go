@@ -109,6 +109,14 @@ var goldens = []golden{
 		s.Net, s.Name, s.Detach, s.NoStdin, s.LogSize = "db", "pg", true, true, 1<<20
 		s.Publish = []port.Publish{{HostPort: 5432, Port: 5432, Count: 1}}
 	}}},
+	{
+		"net-named-place", "rl-run --net=db --ip 10.231.4.9 --name pg --network-alias primary --network-alias pg --dns-search corp.example --dns-search lab.example --dns-option ndots:2 ./debian sh",
+		"a network session runs",
+		[]func(*Spec, *Host){warm, func(s *Spec, _ *Host) {
+			s.Net, s.Name, s.Aliases, s.IP = "db", "pg", []string{"primary", "pg"}, netip.MustParseAddr("10.231.4.9")
+			s.DNSSearch, s.DNSOption = []string{"corp.example", "lab.example"}, []string{"ndots:2"}
+		}},
+	},
 	{"no-subids", "rl-run --net=none ./debian sh", "no subordinate ids", []func(*Spec, *Host){noSubids}},
 	{"no-helpers", "rl-run --net=none ./debian sh", "newuidmap is not installed", []func(*Spec, *Host){func(_ *Spec, h *Host) {
 		h.Caller.Helpers.UID = userns.Helper{Problem: "newuidmap: not found"}

@@ -3,6 +3,7 @@ package launch
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -279,43 +280,61 @@ func (n *connection) close() {
 	}
 }
 
-// registered are the names by which a network's name server knows the container.
-func (s *Spec) registered() (names []string) {
-	for _, name := range []string{s.Name, s.Hostname} {
-		if name != "" {
-			names = append(names, name)
-		}
-	}
-	return names
-}
+// goneTime is how long a link may stay behind its container: the kernel removes it some 40 ms after the end on an idle machine.
+const goneTime = 2 * time.Second
 
 // makePort has the linker make a link to a network of the session. Two starts may
 // choose the same place: the kernel decides, and the other one takes the next.
-func (c *Container) makePort() error {
+func (c *Container) makePort(s plan.MakePort) error {
 	n := c.nesting.network
-	p, free := n.Free(c.sessionDir, os.Getpid())
-	if !free {
-		return fmt.Errorf("network %s: all its %d addresses are in use", n.Name, n.Ports())
+	p, asked := session.Port{}, s.Address != ""
+	if asked {
+		a, err := netip.ParseAddr(s.Address)
+		if err != nil {
+			return err
+		}
+		p, _ = n.At(a)
+	} else {
+		var free bool
+		if p, free = n.Free(c.sessionDir, os.Getpid()); !free {
+			return fmt.Errorf("network %s: all its %d addresses are in use", n.Name, n.Ports())
+		}
 	}
 	ns, err := c.Child.NetNS()
 	if err != nil {
 		return err
 	}
-	for range n.Ports() {
-		err = c.Child.SendLink(n.LinkMessage(p, inner, session.ByFD, ns).Message)
-		if !errors.Is(err, unix.EEXIST) {
-			break
+	send := func() error { return c.Child.SendLink(n.LinkMessage(p, inner, session.ByFD, ns).Message) }
+	err = send()
+	if asked {
+		for until := time.Now().Add(goneTime); errors.Is(err, unix.EEXIST) && time.Now().Before(until); err = send() {
+			time.Sleep(5 * time.Millisecond)
 		}
-		p = n.Next(p)
+	} else {
+		for i := 1; errors.Is(err, unix.EEXIST) && i < n.Ports(); i++ {
+			p = n.Next(p)
+			err = send()
+		}
+	}
+	if errors.Is(err, unix.EEXIST) && asked {
+		return fmt.Errorf("--ip %s: %s has this address", s.Address, whoHas(c.sessionDir, n.Name, p.Number))
 	}
 	if err != nil {
 		return err
 	}
-	if err := n.Register(c.sessionDir, p, c.spec.registered()...); err != nil {
+	if err := n.Register(c.sessionDir, p, s.Names...); err != nil {
 		return err
 	}
 	c.connection.link = linkTo(p)
 	c.connection.made = true
 	c.Network.Address = p.Address
 	return nil
+}
+
+// whoHas names the container at a port of a network.
+func whoHas(d session.Dir, network string, number int) string {
+	if names, _ := d.Names(network); len(names[number]) > 0 {
+		return "container " + names[number][0]
+	}
+	return "another container"
 }

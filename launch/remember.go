@@ -78,6 +78,7 @@ func (s *Spec) memorable(h *Host) bool {
 	case s.Net != NetNone && s.Net != NetHost && !s.onSession(h), len(s.Publish) > 0, s.Listen:
 	case s.PID != Private, len(h.Owners) > 0:
 	case s.Name != "", s.Detach, s.Terminal, s.Strict, s.NoInit:
+	case s.IP.IsValid(): // it may have to wait for the end of the last one's link
 	case !s.Limits.IsZero(), len(s.Ulimits) > 0:
 	case s.Seccomp != "" && s.Seccomp != "unconfined":
 	case len(s.Env) > 0, s.EnvHost, slices.ContainsFunc(proxies[:], variables(h.Environ).has): // may be secrets, not to be written down

@@ -255,7 +255,7 @@ func (c *Container) parentStep(s plan.Step) error {
 	case plan.AwaitJoiner:
 		return c.Child.AwaitJoiner()
 	case plan.MakePort:
-		return c.makePort()
+		return c.makePort(s)
 	case plan.AwaitNetwork:
 		return c.awaitNetwork()
 	case plan.PrepareLayers:

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"net/netip"
 	"strings"
 
 	"github.com/rl-run/rl-run/cgroup"
@@ -72,8 +73,11 @@ type Spec struct {
 	Listen                bool            // pass on the sockets of socket activation
 	MTU                   int             // of the container's link, in bytes; 0 for what suits it
 	Veth                  usernet.Request // Bridge, Host and IP alone
+	IP                    netip.Addr      // IPv4, on a named network; not valid for one that is free
+	Aliases               []string        // further names on it
 	Hostname, Name        string
 	DNS, AddHost          []string
+	DNSSearch, DNSOption  []string // in place of the host's; the single domain "." is none
 
 	CapAdd, CapDrop []string
 	Seccomp         string // "" for the default profile, "unconfined", or a path

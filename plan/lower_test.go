@@ -106,7 +106,7 @@ var allSteps = []Step{
 	ExecGuard{[]string{"/bin/pasta"}, "/etc/resolv.conf"},
 	AwaitJoiner{},
 	WriteIDMaps{[]Extent{{0, 0, 1}}, []Extent{{0, 0, 1}}},
-	MakePort{"db"},
+	MakePort{"db", "10.9.8.7", []string{"pg"}},
 	SendLink{},
 }
 

@@ -16,8 +16,13 @@ type AwaitJoiner struct{}
 type WriteIDMaps struct{ UID, GID []Extent }
 
 // MakePort has the launcher's linker make a link from the container to a bridge of
-// the session, while init goes on. Where another was faster it tries the next place.
-type MakePort struct{ Network string }
+// the session, while init goes on, and tell the network's name server Names. Where
+// another was faster it tries the next place, unless Address says which it has to be.
+type MakePort struct {
+	Network string
+	Address string // IPv4; empty for one that is free
+	Names   []string
+}
 
 // SendLink asks the kernel for the link (rtnetlink(7)); Child.SendLink has the message.
 type SendLink struct{}
@@ -35,8 +40,18 @@ func (MakePort) Kind() Kind { return KindMakeVeth }
 func (SendLink) Kind() Kind { return KindSendLink }
 
 func (AwaitJoiner) String() string { return "wait until the ids are mapped" }
-func (s MakePort) String() string  { return "make a link to the network " + s.Network }
 func (SendLink) String() string    { return "ask for a veth pair between its bridge and the container" }
+
+func (s MakePort) String() string {
+	text := "make a link to the network " + s.Network
+	if s.Address != "" {
+		text += ", at " + s.Address
+	}
+	if len(s.Names) > 0 {
+		text += ", known as " + strings.Join(s.Names, ", ")
+	}
+	return text
+}
 
 func (s WriteIDMaps) String() string {
 	return fmt.Sprintf("map ids: uids %v, gids %v", s.UID, s.GID)

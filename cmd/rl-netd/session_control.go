@@ -65,6 +65,7 @@ func (s *host) answer(c net.Conn) {
 		reply = session.Reply{Network: network}
 		if err != nil {
 			reply.Error = err.Error()
+			_, reply.InUse = errors.AsType[session.InUseError](err)
 		}
 		// A session that was started for a network that cannot be is of no use either.
 		end = err == nil && r.Verb == session.Stop ||
@@ -160,7 +161,7 @@ func (s *host) remove(name string) error {
 		return fmt.Errorf("remove network %s: %w", name, err)
 	}
 	if len(used) > 0 {
-		return fmt.Errorf("remove network %s: %s on it", name, s.whoIs(name, used))
+		return session.InUseError(fmt.Sprintf("remove network %s: %s on it", name, s.whoIs(name, used)))
 	}
 	delete(s.networks, name)
 	b.remove(s)

@@ -42,6 +42,7 @@ func parse(args []string) (*flags, error) {
 		spec: launch.Spec{
 			RootMode: launch.RootEphemeral, Keep: w.keep, GroupAdd: w.groups,
 			Hostname: w.hostname, Name: w.name, Net: w.net, DNS: w.dns, AddHost: w.hosts,
+			DNSSearch: w.dnsSearch, DNSOption: w.dnsOption, Aliases: w.aliases,
 			CapAdd: w.capAdd, CapDrop: w.capDrop,
 			Env: w.env, EnvHost: w.envHost, FakeRoot: w.fakeRoot, Nest: w.nest,
 			Workdir: w.workdir, NoStdin: !w.stdin, Quiet: w.quiet, Strict: w.strict,

@@ -42,6 +42,16 @@ func (f *flags) network(w *words) (err error) {
 			return fmt.Errorf("--dns %q: expected an IP address", d)
 		}
 	}
+	for _, d := range s.DNSSearch {
+		if d != "." && !isDomain(strings.TrimSuffix(d, ".")) {
+			return fmt.Errorf("--dns-search %q: expected a domain, as example.org, or . for none", d)
+		}
+	}
+	for _, o := range s.DNSOption {
+		if o == "" || strings.ContainsFunc(o, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return fmt.Errorf("--dns-option %q: expected an option of resolv.conf(5), as ndots:2", o)
+		}
+	}
 	for i, h := range s.AddHost {
 		name, ip, equals := strings.Cut(h, "=") // docker's newer form
 		if !equals {
@@ -61,7 +71,48 @@ func (f *flags) network(w *words) (err error) {
 			return fmt.Errorf("--mtu %s: with --net=%s the container has no link that it could be of", w.mtu, s.Net)
 		}
 	}
+	if err := f.place(w); err != nil {
+		return err
+	}
 	return f.veth(w)
+}
+
+// place is what is asked for of a named network.
+func (f *flags) place(w *words) (err error) {
+	s := &f.spec
+	if w.ip != "" {
+		if s.IP, err = netip.ParseAddr(w.ip); err != nil || !s.IP.Is4() {
+			return fmt.Errorf("--ip %q: expected an IPv4 address, as 10.9.8.7", w.ip)
+		}
+	}
+	for _, a := range s.Aliases {
+		if !isDomain(a) {
+			return fmt.Errorf("--network-alias %q: expected letters, digits, hyphens, dots and _", a)
+		}
+	}
+	if !s.Named() && (w.ip != "" || len(s.Aliases) > 0) {
+		return &launch.Hinted{
+			Err:  fmt.Errorf("--ip, --network-alias: they go with a named network, not --net=%s", s.Net),
+			Hint: "rl-net create NAME, and --net=NAME",
+		}
+	}
+	return nil
+}
+
+// isDomain reports whether a name of hosts is one that DNS can ask for, with the underscores that many have.
+func isDomain(name string) bool {
+	const longest, label = 253, 63
+	if len(name) > longest {
+		return false
+	}
+	for part := range strings.SplitSeq(name, ".") {
+		if part == "" || len(part) > label || strings.ContainsFunc(part, func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 // maxMTU is the largest that all modes can have.

@@ -46,9 +46,9 @@ var foreigners = [...]otherOption{
 
 	{"publish-all P", "-p PORT takes a free port of the host, which rl-inspect shows"},
 	{"expose", "nothing has to be exposed: -p publishes a port, and containers on one network reach all of each other's"},
-	{"link network-alias", "rl-net create NET; with --net=NET containers find each other by their --name"},
-	{"ip ip6 mac-address", "a network gives out the addresses, and names for them; --net=veth takes one by --veth-ip"},
-	{"dns-search dns-option dns-opt", "-v FILE:/etc/resolv.conf:ro"},
+	{"link", "rl-net create NET; with --net=NET containers find each other by their --name and --network-alias"},
+	{"ip6 mac-address", "a network gives out the addresses, and names for them; --ip chooses one, and with it the number in that of IPv6"},
+	{"dns-opt", "--dns-option OPTION"},
 	{"no-hosts", "-v FILE:/etc/hosts:ro"},
 
 	{"keep-caps", "--cap-add CAP"},

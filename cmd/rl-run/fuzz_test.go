@@ -19,6 +19,7 @@ func FuzzParse(f *testing.F) {
 		"--security-opt\nseccomp=unconfined\n--security-opt=mask=/proc/a:/proc/b\n--cap-add\nNET_ADMIN,ALL\ntree",
 		"--size\n1.5g\n--copy\n--explain=json\n-w/tmp\n-hname\ntree",
 		"--\n--rw", "-", "--=", "---x", "-\x1b[31m", "--\x00", "-h", "--rw=x", "-test.v\ntree", "-v=\ntree", "--stop-signal=RTMIN+\ntree",
+		"--net=db\n--ip\n10.9.8.7\n--network-alias=a_b.c\n--dns-search\n.\n--dns-option=ndots:1\ntree",
 		"--add-host\na:[::1]\n--dns\n::1%eth0\n--net\ncontainer:x\ntree",
 	} {
 		f.Add(seed)

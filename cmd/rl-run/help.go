@@ -54,7 +54,11 @@ Network:
   --mtu BYTES          of the container's link
   --veth-host ADDRESS/N, --veth-ip ADDRESS/N, --veth-bridge NAME
                        for --net=veth; what is not given comes from the policy
+  --ip ADDRESS         the container's address on a NETWORK
+  --network-alias NAME       a further name there; several containers may have it
   --dns ADDRESS        a name server of your own
+  --dns-search DOMAIN  in place of the host's search list; . for none
+  --dns-option OPTION  in place of the host's, like ndots:2
   --add-host NAME:ADDRESS
                        a line of /etc/hosts; NAME:host-gateway for the host
 

@@ -20,6 +20,7 @@ const netHelp = `rl-net makes networks of your own, without root, and keeps a se
   rl-net ls [--json]
   rl-net inspect NAME...
   rl-net rm NAME...
+  rl-net prune
   rl-net start
   rl-net stop
 
@@ -43,7 +44,8 @@ All networks are in one session: a process of rl-netd, user and net namespaces.
 It starts with the first network and ends with the last one that is removed.
 rl-net start starts it without a network, and keeps it until rl-net stop; while
 it runs, containers share its id map and its way out instead of making their
-own. rl-net stop refuses while containers live in it, and leaves the networks
+own. rl-net rm refuses to remove a network that containers are on, rl-net prune
+removes all others, and prints their names. rl-net stop refuses while containers live in it, and leaves the networks
 to the next session.
 `
 
@@ -56,6 +58,7 @@ var verbs = []struct {
 	{"ls", netList},
 	{"inspect", netInspect},
 	{"rm", netRemove},
+	{"prune", netPrune},
 	{"start", netStart},
 	{"stop", netStop},
 }
@@ -63,7 +66,7 @@ var verbs = []struct {
 // network is rl-net.
 func network(args []string) int {
 	if len(args) == 0 {
-		return fail(&launch.Hinted{Err: errors.New("rl-net: want create, ls, inspect, rm, start or stop"), Hint: "rl-net --help says more"})
+		return fail(&launch.Hinted{Err: errors.New("rl-net: want create, ls, inspect, rm, prune, start or stop"), Hint: "rl-net --help says more"})
 	}
 	switch args[0] {
 	case "-h", "--help", "help":
@@ -167,6 +170,39 @@ func removeNetwork(name string) error {
 	}
 	d.Tidy()
 	return nil
+}
+
+// netPrune removes the networks that no container is on: the session knows.
+func netPrune(args []string) int {
+	var force bool
+	c := command{
+		program: "rl-net prune", help: netHelp, usage: "rl-net prune",
+		options: []option{{"force", "f", "true", func(*words) pflag.Value { return (*truth)(&force) }}}, // podman asks without it
+	}
+	_, code, done := c.read(args)
+	if done {
+		return code
+	}
+	d, err := sessionDir(false)
+	if err != nil {
+		return 0 // nothing was ever made
+	}
+	all, err := d.Networks()
+	if err != nil {
+		code = fail(err)
+	}
+	for _, n := range all {
+		err := removeNetwork(n.Name)
+		if _, used := errors.AsType[session.InUseError](err); used {
+			continue
+		}
+		if err != nil {
+			code = fail(err)
+			continue
+		}
+		say(n.Name + "\n")
+	}
+	return code
 }
 
 func noNetwork(verb, name string) error {

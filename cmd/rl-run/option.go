@@ -20,6 +20,8 @@ type words struct {
 	pid, ipc, uts, cgroupns, hostname string
 	net                               string
 	dns, hosts, publish               []string
+	dnsSearch, dnsOption, aliases     []string
+	ip                                string
 	mtu, vethHost, vethIP, vethBridge string
 	capAdd, capDrop, security         []string
 	env, envFiles                     []string
@@ -84,6 +86,10 @@ var options = [...]option{
 	{"network", "", "", func(w *words) pflag.Value { return (*text)(&w.net) }},
 	{"publish", "p", "", func(w *words) pflag.Value { return (*list)(&w.publish) }},
 	{"dns", "", "", func(w *words) pflag.Value { return (*list)(&w.dns) }},
+	{"dns-search", "", "", func(w *words) pflag.Value { return (*list)(&w.dnsSearch) }},
+	{"dns-option", "", "", func(w *words) pflag.Value { return (*list)(&w.dnsOption) }},
+	{"ip", "", "", func(w *words) pflag.Value { return (*text)(&w.ip) }},
+	{"network-alias", "", "", func(w *words) pflag.Value { return (*list)(&w.aliases) }},
 	{"add-host", "", "", func(w *words) pflag.Value { return (*list)(&w.hosts) }},
 
 	{"listen-fd", "", "true", func(w *words) pflag.Value { return (*truth)(&w.listen) }},

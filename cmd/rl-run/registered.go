@@ -94,7 +94,7 @@ func config(name string, f *flags, host *launch.Host, c *launch.Container) *cont
 }
 
 func networkOf(s *launch.Spec, c *launch.Container) container.Network {
-	n := container.Network{Mode: s.Net, Ports: c.Ports, DNS: s.DNS}
+	n := container.Network{Mode: s.Net, Ports: c.Ports, Aliases: s.Aliases, DNS: s.DNS}
 	switch c.Network.Kind {
 	case launch.NetPasta, launch.NetSlirp:
 		n.Driver = c.Network.Kind

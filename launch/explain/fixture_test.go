@@ -66,7 +66,7 @@ func full(name string) *launch.Start {
 	pl.Add(plan.Forwarder, plan.JoinContainer{Net: true}, "")
 	pl.Add(plan.Joiner, plan.WriteIDMaps{UID: ids, GID: ids}, "")
 	parent(plan.AwaitJoiner{}, "")
-	parent(plan.MakePort{Network: "db"}, "")
+	parent(plan.MakePort{Network: "db", Address: "10.9.8.7", Names: []string{"pg", "primary"}}, "")
 	pl.Add(plan.Linker, plan.SendLink{}, "")
 	parent(plan.MakeVeth{Helper: "/usr/libexec/rl-run/rl-veth", Args: []string{"ip=192.168.47.12/24"}}, "")
 	cmd(plan.NewSession{})

@@ -40,8 +40,14 @@ type Request struct {
 // Reply says what went wrong, in one line, or nothing.
 type Reply struct {
 	Error   string   `json:"error,omitempty"`
+	InUse   bool     `json:"inUse,omitempty"` // it is about containers that are in the way
 	Network *Network `json:"network,omitempty"`
 }
+
+// InUseError is a network that cannot be removed, for containers are on it. It says which.
+type InUseError string
+
+func (e InUseError) Error() string { return string(e) }
 
 // MaxRequest bounds a message on the control socket, in bytes.
 const MaxRequest = 4096
@@ -50,7 +56,7 @@ const MaxRequest = 4096
 const patience = 20 * time.Second
 
 // Ask puts a request to the session and waits for the answer. The error is what
-// the session says, an *os.PathError or *net.OpError where it cannot be asked, and
+// the session says, an InUseError where it is that, an *os.PathError or *net.OpError where it cannot be asked, and
 // ErrNone where nobody is there.
 func Ask(d Dir, r Request) (Reply, error) {
 	path, done, err := d.short()
@@ -78,6 +84,9 @@ func Ask(d Dir, r Request) (Reply, error) {
 		return Reply{}, errors.New("the session ended before it answered")
 	case err != nil:
 		return Reply{}, err
+	}
+	if reply.InUse {
+		return reply, InUseError(reply.Error)
 	}
 	if reply.Error != "" {
 		return reply, errors.New(reply.Error)

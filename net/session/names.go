@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxNames bounds what is read of one file of names, in bytes.
-const maxNames = 4096
+// MaxNames is how many bytes the names of one container may take in NamesText.
+const MaxNames = 4096
 
 // Free chooses a port that nobody seems to have: the first one from a start that
 // seed picks, with no file of names. It is a guess that saves a message that
@@ -90,7 +90,7 @@ func readNames(path string) ([]string, bool) {
 		return nil, false // removed since
 	}
 	defer func() { _ = unix.Close(fd) }()
-	text := make([]byte, maxNames)
+	text := make([]byte, MaxNames)
 	n, err := unix.Read(fd, text)
 	if err != nil {
 		return nil, false

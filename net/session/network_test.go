@@ -34,6 +34,14 @@ func TestPort(t *testing.T) {
 	if got := p.LinkLocal().String(); got != "fe80::72:6cff:fe03:e" {
 		t.Errorf("link-local address %s of %x", got, p.MAC)
 	}
+	for a, number := range map[string]int{
+		"10.9.8.2": 2, "10.9.8.14": 14,
+		"10.9.8.0": 0, "10.9.8.1": 0, "10.9.8.15": 0, "10.9.8.16": 0, "10.9.7.255": 0, "192.0.2.1": 0, "fd00:1:2:3::e": 0, "::ffff:10.9.8.2": 0,
+	} {
+		if p, ok := n.At(netip.MustParseAddr(a)); ok != (number != 0) || p.Number != number {
+			t.Errorf("%s is port %d, %v", a, p.Number, ok)
+		}
+	}
 	if n.Next(p).Number != 2 || n.Next(n.Port(2)).Number != 3 {
 		t.Error("the next ports are wrong")
 	}

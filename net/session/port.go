@@ -56,6 +56,25 @@ func (n Network) Port(number int) Port {
 	return p
 }
 
+// First and Last are the ports at both ends.
+func (n Network) First() Port { return n.Port(firstPort) }
+
+// Last is the port with the highest number.
+func (n Network) Last() Port { return n.Port(firstPort + n.Ports() - 1) }
+
+// At is the port whose IPv4 address is a; ok is false where a is no port's.
+func (n Network) At(a netip.Addr) (p Port, ok bool) {
+	if !n.Subnet.Contains(a) {
+		return Port{}, false
+	}
+	base, own := n.Subnet.Addr().As4(), a.As4()
+	number := int(binary.BigEndian.Uint32(own[:]) - binary.BigEndian.Uint32(base[:]))
+	if number < firstPort || number > n.Last().Number {
+		return Port{}, false
+	}
+	return n.Port(number), true
+}
+
 // BridgeMAC is the hardware address of the network's bridge. It is fixed: a
 // bridge without one takes the lowest of its ports, and all neighbours that know
 // the old one lose their gateway.

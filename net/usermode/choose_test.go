@@ -2,6 +2,7 @@ package usermode
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -109,10 +110,10 @@ func TestSubnetThatHidesNothing(t *testing.T) {
 func TestDriver(t *testing.T) {
 	stub := "nameserver 127.0.0.53\nsearch a.example b.example\noptions edns0\n"
 	for _, test := range []struct {
-		name, resolv string
-		change       func(*Host, *Request)
-		want, conf   string
-		hosts        string
+		name, resolv  string
+		change        func(*Host, *Request)
+		want, servers string
+		hosts         string
 	}{
 		{
 			"pasta", stub, func(*Host, *Request) {},
@@ -121,7 +122,7 @@ func TestDriver(t *testing.T) {
 				"-t none -u none -T none -U none --address 10.0.2.100 --netmask 24 --gateway 10.0.2.2 " +
 				"--address fd72:6c2d:7275:6e00::64 --gateway fd72:6c2d:7275:6e00::2 --dns-forward 10.0.2.3 " +
 				"--netns-only --netns /proc/self/fd/0",
-			"nameserver 10.0.2.3\nsearch a.example b.example\noptions edns0\n", "[192.0.2.1 2001:db8::1]",
+			"[10.0.2.3]", "[192.0.2.1 2001:db8::1]",
 		},
 		{
 			"old pasta, IPv4", "nameserver 192.0.2.53\n",
@@ -130,7 +131,7 @@ func TestDriver(t *testing.T) {
 				"--mtu 65520 --ns-ifname eth0 --pid /proc/self/fd/1 " +
 				"-t none -u none -T none -U none --address 10.0.2.100 --netmask 24 --gateway 10.0.2.2 --ipv4-only " +
 				"--dns-forward 10.0.2.3 --netns-only --netns /proc/self/fd/0",
-			"nameserver 10.0.2.3\n", "[192.0.2.1]",
+			"[10.0.2.3]", "[192.0.2.1]",
 		},
 		{
 			"pasta that stays, IPv4", "nameserver 192.0.2.53\n",
@@ -141,7 +142,7 @@ func TestDriver(t *testing.T) {
 				"--mtu 65520 --ns-ifname eth0 --pid /proc/self/fd/1 " +
 				"-t none -u none -T none -U none --address 10.0.2.100 --netmask 24 --gateway 10.0.2.2 --ipv4-only " +
 				"--dns-forward 10.0.2.3 --netns-only --netns /proc/self/fd/0",
-			"nameserver 10.0.2.3\n", "[192.0.2.1]",
+			"[10.0.2.3]", "[192.0.2.1]",
 		},
 		{
 			"pasta, IPv6", "nameserver 192.0.2.53\nnameserver 2001:db8::53\n",
@@ -151,13 +152,13 @@ func TestDriver(t *testing.T) {
 				"-t none -u none -T none -U none --ipv6-only " +
 				"--address fd72:6c2d:7275:6e00::64 --gateway fd72:6c2d:7275:6e00::2 --dns-forward fd72:6c2d:7275:6e00::3 " +
 				"--netns-only --netns /proc/self/fd/0",
-			"nameserver fd72:6c2d:7275:6e00::3\n", "[2001:db8::1]",
+			"[fd72:6c2d:7275:6e00::3]", "[2001:db8::1]",
 		},
 		{
 			"slirp4netns", stub, func(_ *Host, r *Request) { r.Kind = Slirp4netns },
 			"/usr/bin/slirp4netns --configure --mtu=65520 --disable-host-loopback --enable-sandbox --enable-seccomp " +
 				"--cidr=10.0.2.0/24 --ready-fd=1 --netns-type=path --enable-ipv6 /proc/self/fd/0 eth0",
-			"nameserver 10.0.2.3\nsearch a.example b.example\noptions edns0\n", "[192.0.2.1 2001:db8::1]",
+			"[10.0.2.3]", "[192.0.2.1 2001:db8::1]",
 		},
 		{
 			"slirp4netns without names", stub, func(h *Host, r *Request) {
@@ -165,7 +166,7 @@ func TestDriver(t *testing.T) {
 			},
 			"/usr/bin/slirp4netns --configure --mtu=65520 --disable-host-loopback --enable-sandbox --enable-seccomp " +
 				"--cidr=10.9.8.0/24 --ready-fd=1 --netns-type=path --disable-dns /proc/self/fd/0 eth0",
-			"search a.example b.example\noptions edns0\n", "[192.0.2.1]",
+			"[]", "[192.0.2.1]",
 		},
 		{
 			"slirp4netns that has names", stub, func(h *Host, r *Request) {
@@ -173,7 +174,7 @@ func TestDriver(t *testing.T) {
 			},
 			"/usr/bin/slirp4netns --configure --mtu=65520 --disable-host-loopback --enable-sandbox --enable-seccomp " +
 				"--cidr=10.9.8.0/24 --ready-fd=1 --netns-type=path /proc/self/fd/0 eth0",
-			"search a.example b.example\noptions edns0\n", "[192.0.2.1]",
+			"[]", "[192.0.2.1]",
 		},
 	} {
 		h, r := online(), Request{}
@@ -187,8 +188,8 @@ func TestDriver(t *testing.T) {
 		if got := strings.Join(d.Argv(), " "); got != test.want {
 			t.Errorf("%s:\n%s\nwant\n%s", test.name, got, test.want)
 		}
-		if got := string(d.ResolvConf()); got != test.conf {
-			t.Errorf("%s: resolv.conf %q, want %q", test.name, got, test.conf)
+		if got := fmt.Sprint(d.Servers()); got != test.servers {
+			t.Errorf("%s: name servers %s, want %s", test.name, got, test.servers)
 		}
 		var hosts []string
 		for _, a := range d.Hosts() {

@@ -1,5 +1,5 @@
 // Package usermode decides about user-mode networking, which needs no privilege: which of pasta and slirp4netns carries
-// what leaves a container, with which arguments, and what resolv.conf and hosts say inside.
+// what leaves a container, with which arguments, and at which addresses name servers and the host are reached inside.
 //
 // [Probe] reads what the machine has, [Choose] decides without a side effect, and the [Driver] that it returns knows its
 // arguments. Whoever starts one keeps to what it says about descriptors: the net namespace is descriptor 0, readiness is

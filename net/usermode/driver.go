@@ -109,7 +109,7 @@ func (d Driver) Argv() []string {
 // ReadOnce returns the path of the file that the driver reads when it starts, and not again: whoever starts it starts it
 // again when that has another text. It is empty for a driver that follows by itself, or has no names to ask for.
 func (d Driver) ReadOnce() string {
-	if d.Kind == Pasta && (d.DNS.IsValid() || d.DNS6.IsValid()) {
+	if d.Kind == Pasta && len(d.Servers()) > 0 {
 		return resolvPath
 	}
 	return ""
@@ -143,10 +143,8 @@ func (d Driver) pasta() []string {
 	} else {
 		argv = append(argv, "--ipv4-only")
 	}
-	for _, dns := range []netip.Addr{d.DNS, d.DNS6} {
-		if dns.IsValid() {
-			argv = append(argv, "--dns-forward", dns.String())
-		}
+	for _, dns := range d.Servers() {
+		argv = append(argv, "--dns-forward", dns.String())
 	}
 	return append(argv, "--netns-only", "--netns", namespacePath)
 }
@@ -160,7 +158,7 @@ func (d Driver) slirp() []string {
 	if d.Gateway6.IsValid() {
 		argv = append(argv, "--enable-ipv6")
 	}
-	if !d.hasNames && !d.DNS.IsValid() && !d.DNS6.IsValid() {
+	if !d.hasNames && len(d.Servers()) == 0 {
 		argv = append(argv, "--disable-dns")
 	}
 	return append(argv, namespacePath, d.Interface)
@@ -192,22 +190,15 @@ func (d Driver) Hosts() []netip.Addr {
 	return list
 }
 
-// ResolvConf returns the text of the container's /etc/resolv.conf: the driver's forwarder, which asks the host's
-// nameserver wherever that is, and the host's search list and options.
-func (d Driver) ResolvConf() []byte {
-	var b bytes.Buffer
+// Servers returns the addresses of the driver's forwarder of names, which asks the host's name server wherever that is.
+func (d Driver) Servers() []netip.Addr {
+	var list []netip.Addr
 	for _, dns := range []netip.Addr{d.DNS, d.DNS6} {
 		if dns.IsValid() {
-			b.WriteString("nameserver " + dns.String() + "\n")
+			list = append(list, dns)
 		}
 	}
-	if len(d.resolver.Search) != 0 {
-		b.WriteString("search " + strings.Join(d.resolver.Search, " ") + "\n")
-	}
-	if len(d.resolver.Options) != 0 {
-		b.WriteString("options " + strings.Join(d.resolver.Options, " ") + "\n")
-	}
-	return b.Bytes()
+	return list
 }
 
 // Cause returns the last line of what a driver said on [Messages] that tells of a cause, for a person.

@@ -6,12 +6,10 @@ import (
 	"strings"
 )
 
-// Resolver is what a resolv.conf says, see resolv.conf(5).
+// Resolver is what a resolv.conf says of name servers, see resolv.conf(5).
 type Resolver struct {
 	// Servers are the first three nameservers, which is as many as the C library asks.
 	Servers []netip.Addr
-	// Search and Options are the words of these lines.
-	Search, Options []string
 }
 
 // maxServers is MAXNS of resolv.h.
@@ -25,17 +23,11 @@ func parseResolver(b []byte) (r Resolver) {
 		if len(words) < 2 {
 			continue
 		}
-		switch words[0] {
-		case "nameserver":
-			if a, err := netip.ParseAddr(words[1]); err == nil && len(r.Servers) < maxServers {
-				r.Servers = append(r.Servers, a.Unmap())
-			}
-		case "search":
-			r.Search = words[1:]
-		case "domain":
-			r.Search = words[1:2]
-		case "options":
-			r.Options = append(r.Options, words[1:]...)
+		if words[0] != "nameserver" {
+			continue
+		}
+		if a, err := netip.ParseAddr(words[1]); err == nil && len(r.Servers) < maxServers {
+			r.Servers = append(r.Servers, a.Unmap())
 		}
 	}
 	return r

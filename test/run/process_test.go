@@ -132,6 +132,10 @@ func TestProvidedFiles(t *testing.T) {
 	begin(t)
 	want(t, "resolv.conf with --dns", inside(t, "grep nameserver /etc/resolv.conf", "--dns", "192.0.2.1", "--dns", "2001:db8::1"),
 		"nameserver 192.0.2.1\nnameserver 2001:db8::1")
+	others := []string{"--dns=192.0.2.1", "--dns-search", "a.example", "--dns-search=b.example.", "--dns-option=ndots:2", "--dns-option", "rotate"}
+	want(t, "resolv.conf of one's own", inside(t, "cat /etc/resolv.conf", others...),
+		"nameserver 192.0.2.1\nsearch a.example b.example.\noptions ndots:2 rotate")
+	lacks(t, "resolv.conf without domains", inside(t, "cat /etc/resolv.conf", "--dns-search=."), "search", "domain")
 	hosts := inside(t, "cat /etc/hosts", "--add-host", "db:192.0.2.7", "--add-host", "six:2001:db8::2", "--add-host", "new=2001:db8::3", "-h", "web")
 	holds(t, "hosts", hosts, "127.0.0.1\tlocalhost", "192.0.2.7\tdb", "2001:db8::2\tsix", "2001:db8::3\tnew", "\tweb")
 	lacks(t, "servers on the host's loopback", inside(t, "cat /etc/resolv.conf"), "nameserver 127.")
@@ -140,7 +144,7 @@ func TestProvidedFiles(t *testing.T) {
 	write(t, own, "192.0.2.9 mine\n")
 	want(t, "an own file", inside(t, "cat /etc/hosts", "-v", own+":/etc/hosts:ro"), "192.0.2.9 mine")
 	want(t, "owner and mode", inside(t, "stat -c '%u:%g %a' /etc/hosts /etc/hostname /etc/resolv.conf"), strings.TrimSpace(strings.Repeat("0:0 644\n", 3)))
-	for _, c := range [][]string{{"--dns", "x"}, {"--add-host", "x"}, {"--add-host", "a b:1.2.3.4"}} {
+	for _, c := range [][]string{{"--dns", "x"}, {"--dns-search", "a b"}, {"--dns-option", "a\nb"}, {"--add-host", "x"}, {"--add-host", "a b:1.2.3.4"}} {
 		trial.Run(t, append(c, trial.Tree(t, "busybox"), "true")...).Fails(t, 125, c[0])
 	}
 }

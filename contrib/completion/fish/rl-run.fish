@@ -9,7 +9,7 @@ function __rl_run_words
     for word in (commandline -opc)[2..]
         if test $value = yes
             set value no
-        else if contains -- $word --size --keep --volume -v --mount --tmpfs --device --user -u --group-add --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --hostname -h --net --network --publish -p --mtu --veth-host --veth-ip --veth-bridge --dns --add-host --cap-add --cap-drop --security-opt --memory -m --memory-swap --cpus --cpu-weight --cpuset-cpus --pids-limit --device-read-bps --device-write-bps --device-read-iops --device-write-iops --blkio-weight --ulimit --limits --env -e --env-file --workdir -w --entrypoint --name --stop-signal
+        else if contains -- $word --size --keep --volume -v --mount --tmpfs --device --user -u --group-add --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --hostname -h --net --network --publish -p --mtu --veth-host --veth-ip --veth-bridge --ip --network-alias --dns --dns-search --dns-option --add-host --cap-add --cap-drop --security-opt --memory -m --memory-swap --cpus --cpu-weight --cpuset-cpus --pids-limit --device-read-bps --device-write-bps --device-read-iops --device-write-iops --blkio-weight --ulimit --limits --env -e --env-file --workdir -w --entrypoint --name --stop-signal
             set value yes
         else if not string match -q -- '-*' $word
             set found $found $word
@@ -46,7 +46,11 @@ complete -c rl-run -n 'not __rl_run_words >/dev/null' -l mtu -x -d 'of the conta
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l veth-host -x -d 'for --net=veth; what is not given comes from the policy'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l veth-ip -x -d 'for --net=veth; what is not given comes from the policy'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l veth-bridge -x -d 'for --net=veth; what is not given comes from the policy'
+complete -c rl-run -n 'not __rl_run_words >/dev/null' -l ip -x -d 'the container\'s address on a NETWORK'
+complete -c rl-run -n 'not __rl_run_words >/dev/null' -l network-alias -x -d 'a further name there; several containers may have it'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l dns -x -d 'a name server of your own'
+complete -c rl-run -n 'not __rl_run_words >/dev/null' -l dns-search -x -d 'in place of the host\'s search list; . for none'
+complete -c rl-run -n 'not __rl_run_words >/dev/null' -l dns-option -x -d 'in place of the host\'s, like ndots:2'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l add-host -x -d 'a line of /etc/hosts; NAME:host-gateway for the host'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l cap-add -x -a 'ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63' -d 'with or without CAP_, or ALL'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l cap-drop -x -a 'ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63' -d 'with or without CAP_, or ALL'

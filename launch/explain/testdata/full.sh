@@ -279,7 +279,7 @@ from_31() {
 	# left out: the script has lo alone
 	:
 
-	# step 40 parent: make a link to the network db
+	# step 40 parent: make a link to the network db, at 10.9.8.7, known as pg, primary
 	# left out: the script has lo alone
 	:
 
