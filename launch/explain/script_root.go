@@ -56,12 +56,9 @@ func (w *script) attributes(at word, attr uint64) {
 }
 
 func (w *script) rootTmpfs(s plan.RootTmpfs) {
-	options := fmt.Sprintf("mode=%04o", s.Mode)
-	if s.Size != 0 {
-		options += fmt.Sprintf(",size=%d", s.Size)
-	}
+	large, plain := s.Options()
 	w.run(`mkdir -m 0700 "$root"`)
-	w.run("mount -t tmpfs -o", quote(options), `tmpfs "$root"`)
+	w.run("mount -t tmpfs -o", quote(large), `tmpfs "$root" 2>/dev/null ||`, "mount -t tmpfs -o", quote(plain), `tmpfs "$root"`)
 }
 
 func (w *script) overlay(s plan.Overlay) {

@@ -75,7 +75,7 @@ from_5() {
 
 	# step 8 init: mount a tmpfs of 52428800 bytes as root
 	mkdir -m 0700 "$root"
-	mount -t tmpfs -o mode=0755,size=52428800 tmpfs "$root"
+	mount -t tmpfs -o mode=0755,size=52428800,huge=within_size tmpfs "$root" 2>/dev/null || mount -t tmpfs -o mode=0755,size=52428800 tmpfs "$root"
 
 	# step 9 init: copy /home/alice/tree to root
 	cp -a -- "$stage/lower/." "$stage/root"
