@@ -19,7 +19,8 @@ var jobs = []Job{
 		// tmpfs takes user xattrs from Linux 6.6 on: a root whose writes vanish is made in another way.
 		Name: "run", Package: "test/run",
 		Args: []string{"-test.run=^(TestEphemeralOverlay|TestEphemeralSize|TestKeptLayer|TestKeptLayerAfterAKill|TestReadOnly|" +
-			"TestNamespaces|TestIDMaps|TestExitCodes|TestManyInterrupts)$"},
+			"TestNamespaces|TestIDMaps|TestExitCodes|TestManyInterrupts|TestManyOpenFilesAllowed)$"},
+		Env: []string{"RLRUN_OPEN_FILES=1000000"},
 	},
 	{
 		Name: "life", Package: "test/life",

@@ -199,6 +199,7 @@ func asUser(env []string, w io.Writer, args ...string) error {
 	run := []string{
 		"--quiet", "--pipe", "--wait", "--collect", "--service-type=simple",
 		"--property=PAMName=login", "--property=User=" + user,
+		"--property=LimitNOFILE=1024:1000000",
 	}
 	for _, e := range env {
 		run = append(run, "--setenv="+e)
