@@ -11,11 +11,14 @@ import (
 
 func (w *script) stage(s plan.Stage) {
 	w.remark("(on a directory of its own, which this script can name)")
-	options := "nosuid,nodev,mode=0755"
-	if s.Size != 0 {
-		options += fmt.Sprintf(",size=%d", s.Size)
-	}
-	w.run("mount -t tmpfs -o", quote(options), `tmpfs "$stage"`)
+	const attributes = "nosuid,nodev,"
+	large, plain := s.Options()
+	w.tmpfs(`"$stage"`, attributes+large, attributes+plain)
+}
+
+// tmpfs mounts a tmpfs, with the second options where the kernel does not know the first.
+func (w *script) tmpfs(dir word, large, plain string) {
+	w.run("mount -t tmpfs -o", quote(large), "tmpfs", dir, "2>/dev/null || mount -t tmpfs -o", quote(plain), "tmpfs", dir)
 }
 
 func (w *script) stageDir(s plan.StageDir) {
@@ -56,9 +59,9 @@ func (w *script) attributes(at word, attr uint64) {
 }
 
 func (w *script) rootTmpfs(s plan.RootTmpfs) {
-	large, plain := s.Options()
 	w.run(`mkdir -m 0700 "$root"`)
-	w.run("mount -t tmpfs -o", quote(large), `tmpfs "$root" 2>/dev/null ||`, "mount -t tmpfs -o", quote(plain), `tmpfs "$root"`)
+	large, plain := s.Options()
+	w.tmpfs(`"$root"`, large, plain)
 }
 
 func (w *script) overlay(s plan.Overlay) {

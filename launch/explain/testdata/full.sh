@@ -341,7 +341,7 @@ from_52() {
 
 	# step 54 init: mount the stage tmpfs of 1048576 bytes
 	# (on a directory of its own, which this script can name)
-	mount -t tmpfs -o nosuid,nodev,mode=0755,size=1048576 tmpfs "$stage"
+	mount -t tmpfs -o nosuid,nodev,mode=0755,size=1048576,huge=within_size tmpfs "$stage" 2>/dev/null || mount -t tmpfs -o nosuid,nodev,mode=0755,size=1048576 tmpfs "$stage"
 
 	# step 55 init: make stage directory upper, mode 2755, owner 5:6
 	mkdir -m 2755 "$stage/upper"

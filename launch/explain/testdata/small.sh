@@ -67,7 +67,7 @@ from_5() {
 
 	# step 6 init: mount the stage tmpfs
 	# (on a directory of its own, which this script can name)
-	mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs "$stage"
+	mount -t tmpfs -o nosuid,nodev,mode=0755,huge=within_size tmpfs "$stage" 2>/dev/null || mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs "$stage"
 
 	# step 7 init: bind /home/alice/tree as lower
 	mkdir -m 0700 "$stage/lower"
