@@ -91,10 +91,11 @@ func (f *flags) place(w *words) (err error) {
 		}
 	}
 	if !s.Named() && (w.ip != "" || len(s.Aliases) > 0) {
-		return &launch.Hinted{
-			Err:  fmt.Errorf("--ip, --network-alias: they go with a named network, not --net=%s", s.Net),
-			Hint: "rl-net create NAME, and --net=NAME",
+		hint := "rl-net create NAME, and --net=NAME"
+		if s.Net == launch.NetVeth {
+			hint = "--veth-ip ADDRESS/LENGTH"
 		}
+		return &launch.Hinted{Err: fmt.Errorf("--ip, --network-alias: they go with a named network, not --net=%s", s.Net), Hint: hint}
 	}
 	return nil
 }

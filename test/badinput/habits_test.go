@@ -15,7 +15,7 @@ func TestHabitsOfOthers(t *testing.T) {
 		{line: "--gpus all TREE", error: "unknown flag --gpus", hint: "--device /dev/X"},
 		{line: "--sysctl net.core.somaxconn=1 TREE", error: "unknown flag --sysctl", hint: "unmask=/proc/sys"},
 		{line: "--cpu-shares 512 TREE", error: "unknown flag --cpu-shares", hint: "--cpu-weight N"},
-		{line: "--ip 10.0.0.2 TREE", error: "unknown flag --ip", hint: "--veth-ip"},
+		{line: "--net=veth --ip 10.0.0.2 TREE", error: "--ip, --network-alias: they go with a named network, not --net=veth", hint: "--veth-ip"},
 		{line: "--label a=b TREE", error: "unknown flag --label", hint: "--name"},
 		{line: "run TREE sh", error: "open run: no such file or directory", hint: "there is no verb: rl-run [OPTIONS] ROOTFS"},
 		{line: "exec web sh", error: "open exec: no such file or directory", hint: "rl-exec --help"},
