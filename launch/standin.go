@@ -3,7 +3,6 @@ package launch
 import (
 	"os"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -14,23 +13,20 @@ import (
 	"github.com/rl-run/rl-run/internal/sigpipe"
 )
 
-// brief is for how long a container must run to be worth a stand-in.
-const brief = 5 * time.Millisecond
-
 // StandIn executes the static stand-in in the launcher's place, so that nothing
 // is left to do for the caller, nor anybody to do it. What Go has mapped is torn
 // down while the command runs, not at the end, when somebody waits for it; and
 // an idle launcher takes some pages instead of megabytes. It keeps the pid and
 // the command line.
 //
-// It returns where Go is needed still, for a terminal, a control group or to clean up, where the container ends at once, and where
-// other threads stay busy or the exec fails: then Supervise is next. signals is the fd of sigpipe.Open; the
+// It returns where Go is needed still, for a terminal, a control group or to clean up, and where other threads stay busy or
+// the exec fails: then Supervise is next. signals is the fd of sigpipe.Open; the
 // calling thread is the one that started init, as the exec ends all others.
 //
 // At the end the stand-in removes the files that are named from the directory,
 // as pid1.StandIn has it, and ends the heir.
 func (c *Container) StandIn(signals, dir int, remove []string, h *heir.Heir) {
-	if c.Terminal || len(c.Plan.Cleanup) > 0 || len(c.lock) > 0 || c.Group.Way != "" || c.Within(brief) {
+	if c.Terminal || len(c.Plan.Cleanup) > 0 || len(c.lock) > 0 || c.Group.Way != "" {
 		return
 	}
 	s := pid1.StandIn{PID: c.Child.PID, Pipe: signals, Signals: sigpipe.Caught(), Dir: dir, Remove: remove}
