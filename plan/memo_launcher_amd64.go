@@ -94,7 +94,7 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) error {
 		p.compare(at(address(record)), ^uint64(0), uint64(shape.init), unlike)
 		executed()
 		k.nested = c.words.init
-		p.waits(&k.helpers[0], lit(c.arena.word()), unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(1), lit(0), lit(0), lit(0))
+		c.reapJoiner(k, p)
 		p.compare(lit(0), 0, 1, memoDone)
 		k.goOn = address(p.next())
 		p.call(unix.SYS_PIDFD_OPEN, at(address(&k.pid)), lit(0)).wants(memoNested)
@@ -111,7 +111,7 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) error {
 		}
 		p.compare(lit(0), 0, 1, memoDone)
 		k.goOn = address(p.next())
-		p.waits(&k.helpers[0], lit(c.arena.word()), unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(1), lit(0), lit(0), lit(0))
+		c.reapJoiner(k, p)
 		p.call(unix.SYS_PIDFD_OPEN, at(address(&k.pid)), lit(0)).wants(memoNested)
 	}
 	goOn := func() {
@@ -169,6 +169,11 @@ func (p *program) waits(pid *int64, status arg, nr uint64, args ...arg) {
 	p.call(nr, args...).keepIn(address(pid))
 	status.deref = true
 	p.compare(status, 0xffffffff, 0, unlike)
+}
+
+// reapJoiner waits for the joiner. The call that forgets its pid makes sure of what Start of Child does before its own clones.
+func (c *Child) reapJoiner(k *memo, p *program) {
+	p.waits(&k.helpers[0], lit(c.arena.word()), unix.SYS_PRCTL, lit(unix.PR_SET_DUMPABLE), lit(1), lit(0), lit(0), lit(0))
 }
 
 // number has init's pid written at an address, with what comes behind it.
