@@ -45,11 +45,8 @@ var places = [...]string{before: "prepare", starting: "start", mapping: "map", p
 // enter makes the part that entry i belongs to the one that is written to.
 func (w *script) enter(i int, e plan.Entry) {
 	where := inside
-	if kind := e.Step.Kind(); kind == plan.KindWriteMaps {
-		return
-	}
-	_, nested := e.Step.(plan.AwaitJoiner)
-	if nested || e.Actor >= plan.Driver || plan.Beside(e.Step) || e.Step.Kind() == plan.KindAwaitNetwork {
+	_, awaits := e.Step.(plan.AwaitJoiner)
+	if awaits || e.Step.Kind() == plan.KindWriteMaps || e.Actor >= plan.Driver || plan.Beside(e.Step) || e.Step.Kind() == plan.KindAwaitNetwork {
 		return // remarks, wherever they stand
 	}
 	if e.Actor == plan.Keeper || e.Actor == plan.Joiner {
