@@ -73,8 +73,9 @@ var changing = []struct {
 	{regexp.MustCompile(`\bstep \d+\b`), "step N"},
 	{regexp.MustCompile(`\d+ instructions`), "N instructions"},
 	{regexp.MustCompile(`\b10\.\d+\.\d+\.\d+\b`), "10.N.N.N"}, // of a network
-	// An init beside which the command runs already, before it executes the static one.
-	{regexp.MustCompile(`\{rl-init\} rl-run .*`), "rl-init FD"},
+	// An init beside which the command runs already, before it executes the static one, or while the kernel does so and
+	// it has no arguments yet.
+	{regexp.MustCompile(`\{(memfd:)?rl-init\} rl-run .*|\[memfd:rl-init\]|\{memfd:rl-init\} rl-init \d+`), "rl-init FD"},
 	{regexp.MustCompile(`(?m) root +rl-exec \d+$`), " root rl-init FD loose"},
 	{regexp.MustCompile(`rl-init \d+`), "rl-init FD"},
 	{regexp.MustCompile(`\d+\.\d+(M| MiB)\b`), "SIZE"},
