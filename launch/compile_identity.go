@@ -238,7 +238,7 @@ func (c *compiler) files() error {
 		}
 		if t := c.host.Targets[target]; t.Exists && t.Dir {
 			return fmt.Errorf("mount own %s: it is a directory in %s", target, c.spec.Rootfs)
-		} else if !t.Exists && c.foreign() && len(t.Missing) == 0 {
+		} else if !t.Exists && c.foreign() != "" && len(t.Missing) == 0 {
 			continue // /etc cannot be written: its owner has no id here
 		}
 		c.mountPoint(target, false)
@@ -334,4 +334,16 @@ func (c *compiler) nameServers() (list []string, own bool) {
 		return []string{c.nesting.network.Gateway().String()}, true // which knows the network's containers
 	}
 	return nil, false
+}
+
+// foreign names the owner of ROOTFS who has no id in the container, such as the host's root; "" where both have one.
+func (c *compiler) foreign() string {
+	tree := c.host.Rootfs
+	if _, mapped := c.IDs.Maps.InsideUID(tree.UID); !mapped {
+		return fmt.Sprintf("uid %d", tree.UID)
+	}
+	if _, mapped := c.IDs.Maps.InsideGID(tree.GID); !mapped {
+		return fmt.Sprintf("gid %d", tree.GID)
+	}
+	return ""
 }

@@ -50,22 +50,15 @@ func (c *compiler) layers() error {
 	return nil
 }
 
-// foreign reports whether ROOTFS belongs to somebody who has no id in the
-// container, such as the host's root.
-func (c *compiler) foreign() bool {
-	_, uid := c.IDs.Maps.InsideUID(c.host.Rootfs.UID)
-	_, gid := c.IDs.Maps.InsideGID(c.host.Rootfs.GID)
-	return !uid || !gid
-}
-
 func (c *compiler) form() (rootfs.Form, error) {
 	s, f := c.spec, c.host.Facts
 	switch s.RootMode {
 	case RootCopy:
 		return rootfs.FormCopy, nil
 	case RootWritable:
-		if c.foreign() {
-			c.fallBackf("%s belongs to uid %d, which has no id in the container: writes to it are refused", s.Rootfs, c.host.Rootfs.UID)
+		// A group without an id takes nothing from the owner.
+		if _, mapped := c.IDs.Maps.InsideUID(c.host.Rootfs.UID); !mapped {
+			c.fallBackf("%s belongs to %s, which has no id in the container: writes to it are refused", s.Rootfs, c.foreign())
 		}
 		return rootfs.FormBind, nil
 	case RootReadOnly:
@@ -80,8 +73,8 @@ func (c *compiler) form() (rootfs.Form, error) {
 		reason = "has mounts below it" + some(c.host.Submounts)
 	case !f.Overlay:
 		reason = "cannot be a layer of an overlay here"
-	case c.foreign() && s.RootMode != RootReadOnly:
-		c.fallBackf("%s belongs to uid %d, which has no id in the container: it is read-only (--copy makes it writable)", s.Rootfs, c.host.Rootfs.UID)
+	case c.foreign() != "" && s.RootMode != RootReadOnly:
+		c.fallBackf("%s belongs to %s, which has no id in the container: it is read-only (--copy makes it writable)", s.Rootfs, c.foreign())
 		if c.complete() {
 			return rootfs.FormReadOnly, nil
 		}
@@ -154,7 +147,7 @@ func (c *compiler) inside(p string) bool {
 }
 
 // readOnlyOverlay: the tree of somebody else, with mount points of our own.
-func (c *compiler) readOnlyOverlay() bool { return c.Form == rootfs.FormOverlay && c.foreign() }
+func (c *compiler) readOnlyOverlay() bool { return c.Form == rootfs.FormOverlay && c.foreign() != "" }
 
 func (c *compiler) layersOnDisk() rootfs.Layers {
 	switch {

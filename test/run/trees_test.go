@@ -3,6 +3,7 @@ package run
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -124,6 +125,23 @@ func TestTreeOfRealRoot(t *testing.T) {
 		t.Errorf("ROOTFS /usr: exit code %d\n%s", r.Code, r.Stderr)
 	}
 	holds(t, "stderr", r.Stderr, "/usr belongs to uid 0")
+}
+
+// The note names who has no id, and a writable tree whose owner has one can be written to.
+func TestTreeOfUnmappedGroup(t *testing.T) {
+	begin(t)
+	tree := trial.NewTree(t)
+	mapped(t, "chgrp", "1", tree).Run(t).OK(t) // a subordinate id, which is not mapped in a container of one id
+	r := trial.Run(t, "--userns=single", tree, "sh", "-c", "echo x >/made")
+	r.Fails(t, 1, "Read-only file system")
+	if ok, _ := regexp.MatchString(`note: \S+ belongs to gid \d+, which has no id`, r.Stderr); !ok {
+		t.Errorf("no note of the group: %q", r.Stderr)
+	}
+	r = trial.Run(t, "--userns=single", "--rw", tree, "sh", "-c", "echo x >/made && cat /made && rm /made")
+	want(t, "a write", r.OK(t), "x")
+	if strings.Contains(r.Stderr, "has no id") {
+		t.Errorf("said to be refused: %q", r.Stderr)
+	}
 }
 
 // With a map that lacks some owners of the tree their files are as nobody's.
