@@ -261,7 +261,7 @@ func (h *Host) probeNetwork(s *Spec, executable string) error {
 	}
 	switch s.Net {
 	case NetAuto, NetPasta, NetSlirp:
-		h.Usermode = usermode.Probe(h.Path)
+		h.Usermode = usermode.Probe(h.Path, drivers[s.Net])
 	case NetVeth:
 		h.findVeth(s, beside)
 	default:

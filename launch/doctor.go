@@ -100,7 +100,7 @@ func ProbeMachine(runtimeDir error, getenv func(string) string) (m Machine, err 
 	if m.Overlay, err = hasOverlay(m.Caller); err != nil {
 		return m, err
 	}
-	m.Usermode = usermode.Probe(path)
+	m.Usermode = usermode.Probe(path, usermode.Auto)
 	m.tryLimits(getenv)
 	m.LayersIn = filepath.Dir(layersDir(""))
 	var fs unix.Statfs_t

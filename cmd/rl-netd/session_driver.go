@@ -15,7 +15,7 @@ import (
 // chooseDriver takes the driver that a single container would have. Names are the
 // session's own business.
 func chooseDriver(link netip.Prefix) (usermode.Driver, error) {
-	d, notes, err := usermode.Choose(usermode.Probe(os.Getenv("PATH")), usermode.Request{
+	d, notes, err := usermode.Choose(usermode.Probe(os.Getenv("PATH"), usermode.Auto), usermode.Request{
 		Interface: upLink, MTU: session.MTU, Subnet: link, NoDNS: true,
 	})
 	switch {

@@ -49,16 +49,20 @@ const (
 	routesPath = "/proc/net/route"
 )
 
-// Probe looks at this machine, in some 0.2 ms. path is a list of directories as in the variable PATH, where the drivers
-// are sought. It starts no program but a driver that is a script, to ask for its options, and sends nothing. What cannot be
-// read counts as not there.
-func Probe(path string) Host {
-	h := Host{Tun: probeTun(tunPath), Pasta: find(path, "pasta"), Slirp4netns: find(path, "slirp4netns")}
-	if h.Pasta != "" {
-		h.lookAtPasta()
+// Probe looks at this machine, in some 0.2 ms, for a Request of that kind. path is a list of directories as in the variable
+// PATH, where the drivers are sought. It starts no program but a driver that is a script, to ask for its options, and sends
+// nothing. What cannot be read counts as not there.
+func Probe(path string, kind Kind) Host {
+	h := Host{Tun: probeTun(tunPath)}
+	if kind != Slirp4netns {
+		if h.Pasta = find(path, "pasta"); h.Pasta != "" {
+			h.lookAtPasta()
+		}
 	}
-	if h.Slirp4netns != "" {
-		h.lookAtSlirp()
+	if kind != Pasta {
+		if h.Slirp4netns = find(path, "slirp4netns"); h.Slirp4netns != "" {
+			h.lookAtSlirp()
+		}
 	}
 	h.Routes, h.Outward4 = outward()
 	h.Outward6 = source(&unix.SockaddrInet6{Port: 9, Addr: beyond6})

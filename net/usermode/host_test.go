@@ -188,7 +188,7 @@ func TestReadSmall(t *testing.T) {
 
 // What there is on the machine is not known; that nothing breaks is.
 func TestProbe(t *testing.T) {
-	h := Probe(os.Getenv("PATH"))
+	h := Probe(os.Getenv("PATH"), Auto)
 	t.Logf("%+v", h)
 	if h.PastaIsNew && h.Pasta == "" {
 		t.Error("new, but not there")
@@ -197,6 +197,6 @@ func TestProbe(t *testing.T) {
 
 func BenchmarkProbe(b *testing.B) {
 	for b.Loop() {
-		Probe(os.Getenv("PATH"))
+		Probe(os.Getenv("PATH"), Auto)
 	}
 }
