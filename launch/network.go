@@ -122,6 +122,7 @@ func messagesFile() (int, error) {
 
 // startHelper starts a helper. The driver alone is to hold the pipe's end from then on.
 func (c *Container) startHelper(s plan.StartHelper) error {
+	spread()
 	err := c.Child.StartHelper(s.Which)
 	if s.Which == plan.Driver {
 		closeFD(&c.connection.ready[1])

@@ -48,7 +48,8 @@ func Unpin() {
 	}
 }
 
-// alone reports whether the launcher starts nothing but the container, so that it can stay where it is.
+// alone reports whether the launcher starts nothing but the container, or not before that what startHelper starts, so that it
+// can stay where it is.
 func (s *Spec) alone() bool {
-	return (s.Net == NetNone || s.Net == NetHost) && !s.Detach && s.RootMode != RootCopy && s.Limits.IsZero() && len(s.Publish) == 0
+	return s.Net != NetVeth && !s.Named() && !s.Detach && s.RootMode != RootCopy && s.Limits.IsZero() && len(s.Publish) == 0
 }

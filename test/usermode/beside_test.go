@@ -59,6 +59,36 @@ func TestBesideTheStart(t *testing.T) {
 	}
 }
 
+// The launcher keeps to one processor while it starts a container. The driver does not, which has all the work later.
+func TestDriverOnAllProcessors(t *testing.T) {
+	begin(t)
+	processors := func(pid string) string {
+		t.Helper()
+		status, err := os.ReadFile("/proc/" + pid + "/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, mask, _ := strings.Cut(string(status), "Cpus_allowed:")
+		mask, _, _ = strings.Cut(mask, "\n")
+		return strings.TrimSpace(mask)
+	}
+	for _, ids := range []string{"auto", "single"} {
+		for _, net := range []string{"pasta", "slirp4netns"} {
+			c := trial.Command{Args: []string{"--quiet", "--userns=" + ids, "--net=" + net, trial.Tree(t, "busybox"), "sh", "-c", "echo up; exec sleep 60"}}.Start(t)
+			c.Stdout("up")
+			list := named(t, net)
+			if len(list) != 1 {
+				t.Fatalf("%s, %s: %d drivers", ids, net, len(list))
+			}
+			if got, want := processors(strconv.Itoa(list[0])), processors("self"); got != want {
+				t.Errorf("%s, %s: the driver may use the processors %s of %s", ids, net, got, want)
+			}
+			c.Signal(15)
+			c.Wait()
+		}
+	}
+}
+
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	leak.Eventually(t, trial.Timeout/2, what, holds)
