@@ -65,7 +65,6 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 		outermost.call(unix.SYS_CLOSE, lit(fd))
 	}
 	init.peer, command.peer = c.toCmd, c.toInit
-	command.spread() // it makes the net namespace beside init's mounts, on a processor that is free
 	command.call(unix.SYS_CLOSE, lit(c.toCmd))
 
 	c.clones(c.args, unix.CLONE_VM|unix.CLONE_PIDFD|unix.CLONE_CLEAR_SIGHAND, unix.SIGCHLD)

@@ -238,6 +238,7 @@ func (StartCommand) lower(p *program) {
 	if p.apart >= 0 {
 		p.call(unix.SYS_GETPID).keepIn(p.memory.starter)
 	}
+	p.spread() // so that the command begins on a processor that is free, beside init: the kernel looks for one at a clone, not later
 	p.spawn(p.command).keepIn(p.memory.command)
 	p.call(unix.SYS_CLOSE, lit(p.toInit))
 }
