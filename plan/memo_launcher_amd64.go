@@ -69,6 +69,7 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) error {
 	p.clone(c.args, lit(address(c.first)), c.machine).keepIn(address(child))
 	p.step = phaseStarted
 	if !shape.joins {
+		p.runsOn(at(address(child)), &k.processors[otherProcessor])
 		p.compare(at(address(&k.pidfd)), 0xffffffff, memoPidfd, unlike)
 	}
 	for _, fd := range []int{memoControl, memoToCmd, memoToInit, memoPidEvent} {
@@ -111,6 +112,7 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) error {
 		}
 		p.compare(lit(0), 0, 1, memoDone)
 		k.goOn = address(p.next())
+		p.runsOn(at(address(&k.pid)), &k.processors[otherProcessor])
 		c.reapJoiner(k, p)
 		p.call(unix.SYS_PIDFD_OPEN, at(address(&k.pid)), lit(0)).wants(memoNested)
 	}

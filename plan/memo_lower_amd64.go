@@ -112,7 +112,9 @@ type memo struct {
 	sigmask  uint64 // address of the caller's signal mask
 	asked    int64  // a descriptor that a premise has opened
 	places   places
-	pieces   [memoPieces]struct{ at, size uint64 } // of the file: all else in it is 0
+	// on a machine with two: all processors, the launcher's, and the other one; else zero
+	processors [3]processorSet
+	pieces     [memoPieces]struct{ at, size uint64 } // of the file: all else in it is 0
 }
 
 // memoPieces is in how many pieces a memo is written at most: the begin, and one for each program.
@@ -170,6 +172,9 @@ func (m *Memo) lower() (pieces []piece, free func(), err error) {
 	if shape.apart {
 		a.fd, c.apart = memoArena, memoApart // of who runs it
 		defer func() { a.fd = -1 }()
+	}
+	if !shape.apart {
+		c.processors, c.processorsSize = lit(address(&k.processors[allProcessors])), int(unsafe.Sizeof(processorSet{}))
 	}
 	c.sigmask = a.word()
 	c.args = (*cloneArgs)(a.alloc(int(unsafe.Sizeof(cloneArgs{}))))

@@ -232,6 +232,9 @@ func isProxy(v uintptr) bool {
 func (k *memo) run() {
 	r := &recalled
 	mine := (*machine)(unsafe.Add(nil, uintptr(k.machine)))
+	if k.apart.address == 0 && quiet() {
+		k.chooseProcessors()
+	}
 	interpret(uintptr(k.look), uintptr(k.machine))
 	if k.nested != 0 && mine.errno == memoDone && mine.step == phaseStarted {
 		k.pid = *(*int64)(unsafe.Add(nil, uintptr(k.nested)))

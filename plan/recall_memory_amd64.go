@@ -17,6 +17,7 @@ const (
 	sysPread                                        = 17
 	sysGetpid, sysPpoll, sysSigaction               = 39, 271, 13
 	sysSignalfd4, sysPidfdSendSignal, sysShutdown   = 289, 424, 48
+	sysSchedGetaffinity, sysGetcpu                  = 204, 309
 	sysGeteuid, sysExitGroup, sysOpenat, sysStatx   = 107, 231, 257, 332
 )
 

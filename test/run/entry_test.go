@@ -40,7 +40,7 @@ func TestEntry(t *testing.T) {
 // processors, the slack of its timers.
 func TestProcessors(t *testing.T) {
 	tree := begin(t)
-	const show = `grep Cpus_allowed: /proc/self/status /proc/1/status | sed 's/.*://'; cat /proc/self/timerslack_ns`
+	const show = awaitInit + `grep Cpus_allowed: /proc/self/status /proc/1/status | sed 's/.*://'; cat /proc/self/timerslack_ns`
 	as := func(prefix string, options ...string) string {
 		t.Helper()
 		words := append([]string{"-c", strings.TrimPrefix(prefix+` "$@"`, " "), "sh", trial.Bin(t, "rl-run")}, script(options, tree, show)...)
@@ -49,6 +49,11 @@ func TestProcessors(t *testing.T) {
 	mine := allowed(t, os.Getpid())
 	want(t, "all processors", as("exec"), "\t"+mine+"\n\t"+mine+"\n50000")
 	want(t, "with one id", as("exec", "--userns=single"), "\t"+mine+"\n\t"+mine+"\n50000")
+	time.Sleep(2 * time.Second) // from now on by memo
+	for range 5 {
+		want(t, "by memo", as("exec"), "\t"+mine+"\n\t"+mine+"\n50000")
+		want(t, "by memo, with one id", as("exec", "--userns=single"), "\t"+mine+"\n\t"+mine+"\n50000")
+	}
 	want(t, "with a filter of its own", as("exec", "--security-opt", "seccomp=unconfined"), "\t"+mine+"\n\t"+mine+"\n50000")
 	one := as("exec taskset 1 ")
 	if got := strings.Fields(one); len(got) != 3 || strings.Trim(got[0], "0,") != "1" || got[0] != got[1] {
