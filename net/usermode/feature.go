@@ -45,6 +45,9 @@ func features(path string, options ...string) []bool {
 // maxProgram is as much of a program as is looked at, in bytes.
 const maxProgram = 16 << 20
 
+// partSize is how much of a program is looked at at once, in bytes: a further page of memory costs more than a further read.
+const partSize = 16 << 10
+
 // holds says which names a file holds. It looks no further than all of them.
 func holds(path string, names []string) []bool {
 	has := make([]bool, len(names))
@@ -59,7 +62,7 @@ func holds(path string, names []string) []bool {
 	for _, name := range names {
 		overlap = max(overlap, len(name)-1)
 	}
-	part := make([]byte, 64<<10)
+	part := make([]byte, partSize)
 	kept := 0
 	for total := 0; total < maxProgram; {
 		n, err := unix.Read(fd, part[kept:])

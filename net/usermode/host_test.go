@@ -118,7 +118,7 @@ func TestFeatures(t *testing.T) {
 		return filepath.Join(dir, name)
 	}
 	// A name across the border of what is read at once.
-	padding := strings.Repeat("x", 64<<10-5)
+	padding := strings.Repeat("x", partSize-5)
 	for name, test := range map[string]struct {
 		text string
 		want bool
