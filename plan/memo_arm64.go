@@ -7,7 +7,7 @@ type memo struct{}
 
 func (*memo) exec(*program, Exec) (argv arg, paths []arg) { return lit(0), nil }
 
-func (*memo) beside(*program) {}
+func (*memo) placeCommand(*program) {}
 
 // Recalled returns none.
 func Recalled() (c *Child, image, signals int, err error) { return nil, -1, -1, nil }

@@ -27,8 +27,8 @@ func (p *program) runsOn(pid arg, set *processorSet) {
 		skips(0, unix.EPERM, unix.EACCES, unix.ENOSYS, unix.EINVAL, unix.ESRCH)
 }
 
-// beside has the command begin where the launcher waits.
-func (k *memo) beside(p *program) {
+// placeCommand has the command begin where the launcher waits.
+func (k *memo) placeCommand(p *program) {
 	if p.processorsSize > 0 {
 		p.runsOn(at(p.memory.command), &k.processors[ownProcessor])
 	}

@@ -238,20 +238,14 @@ func (StartCommand) lower(p *program) {
 	if p.apart >= 0 {
 		p.call(unix.SYS_GETPID).keepIn(p.memory.starter)
 	}
-	p.beside()
+	if p.memo == nil {
+		p.spread() // so that the command begins on a processor that is free: the kernel looks for one at the clone, not later
+	}
 	p.spawn(p.command).keepIn(p.memory.command)
 	if p.memo != nil {
-		p.memo.beside(p)
+		p.memo.placeCommand(p)
 	}
 	p.call(unix.SYS_CLOSE, lit(p.toInit))
-}
-
-// beside gives init all processors, so that the command begins on one that is free: the kernel looks for one at a clone, not later.
-// By memo it has another way.
-func (p *program) beside() {
-	if p.memo == nil {
-		p.spread()
-	}
 }
 
 func (LetGo) lower(p *program) {
