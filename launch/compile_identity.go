@@ -238,7 +238,7 @@ func (c *compiler) files() error {
 		}
 		if t := c.host.Targets[target]; t.Exists && t.Dir {
 			return fmt.Errorf("mount own %s: it is a directory in %s", target, c.spec.Rootfs)
-		} else if !t.Exists && c.foreign() != "" && len(t.Missing) == 0 {
+		} else if !t.Exists && c.unwritable() && len(t.Missing) == 0 {
 			continue // /etc cannot be written: its owner has no id here
 		}
 		c.mountPoint(target, false)
@@ -346,4 +346,13 @@ func (c *compiler) foreign() string {
 		return fmt.Sprintf("gid %d", tree.GID)
 	}
 	return ""
+}
+
+// unwritable reports whether ROOTFS cannot be written to as its owner has no id. With --rw a group without one takes nothing from the owner.
+func (c *compiler) unwritable() bool {
+	if c.spec.RootMode != RootWritable {
+		return c.foreign() != ""
+	}
+	_, mapped := c.IDs.Maps.InsideUID(c.host.Rootfs.UID)
+	return !mapped
 }

@@ -56,8 +56,7 @@ func (c *compiler) form() (rootfs.Form, error) {
 	case RootCopy:
 		return rootfs.FormCopy, nil
 	case RootWritable:
-		// A group without an id takes nothing from the owner.
-		if _, mapped := c.IDs.Maps.InsideUID(c.host.Rootfs.UID); !mapped {
+		if c.unwritable() {
 			c.fallBackf("%s belongs to %s, which has no id in the container: writes to it are refused", s.Rootfs, c.foreign())
 		}
 		return rootfs.FormBind, nil

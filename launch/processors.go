@@ -48,8 +48,8 @@ func Unpin() {
 	}
 }
 
-// alone reports whether the launcher starts nothing but the container, or not before that what startHelper starts, so that it
-// can stay where it is.
+// alone reports whether the launcher can stay where it is until it starts a helper: it starts nothing before that but the
+// container, its heir, and a driver that is a script and is asked for its options.
 func (s *Spec) alone() bool {
 	return s.Net != NetVeth && !s.Named() && !s.Detach && s.RootMode != RootCopy && s.Limits.IsZero() && len(s.Publish) == 0
 }

@@ -9,6 +9,8 @@ func (*memo) exec(*program, Exec) (argv arg, paths []arg) { return lit(0), nil }
 
 func (*memo) placeCommand(*program) {}
 
+func (*memo) freeCommand(*program) {}
+
 // Recalled returns none.
 func Recalled() (c *Child, image, signals int, err error) { return nil, -1, -1, nil }
 

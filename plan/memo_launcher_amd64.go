@@ -68,8 +68,10 @@ func (c *Child) lowerLauncher(k *memo, m *Memo, shape shape) error {
 	}
 	p.clone(c.args, lit(address(c.first)), c.machine).keepIn(address(child))
 	p.step = phaseStarted
-	if !shape.joins {
+	if shape.maps != nil {
 		p.runsOn(at(address(child)), &k.processors[otherProcessor])
+	}
+	if !shape.joins {
 		p.compare(at(address(&k.pidfd)), 0xffffffff, memoPidfd, unlike)
 	}
 	for _, fd := range []int{memoControl, memoToCmd, memoToInit, memoPidEvent} {

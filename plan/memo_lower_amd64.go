@@ -173,7 +173,7 @@ func (m *Memo) lower() (pieces []piece, free func(), err error) {
 		a.fd, c.apart = memoArena, memoApart // of who runs it
 		defer func() { a.fd = -1 }()
 	}
-	if !shape.apart {
+	if shape.waits() {
 		c.processors, c.processorsSize = lit(address(&k.processors[allProcessors])), int(unsafe.Sizeof(processorSet{}))
 	}
 	c.sigmask = a.word()
@@ -213,6 +213,9 @@ type shape struct {
 	init   int     // the entry that starts it
 	mapped int     // the entry that maps its ids
 }
+
+// waits reports whether init waits for the launcher before it starts the command.
+func (s shape) waits() bool { return s.maps != nil || s.nested }
 
 // keepable returns the shape of a plan, and an error for one that is no memo's.
 func keepable(pl Plan) (s shape, err error) {

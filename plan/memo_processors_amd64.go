@@ -9,7 +9,8 @@ import (
 // Init and command work side by side, and the launcher waits meanwhile. On a machine with two processors the kernel may leave
 // both on one of them, as the other one was idle already when the command was cloned; so init goes where the launcher is not,
 // and the command where it was. Both have all processors again when they execute. It is the kernel's choice where there are
-// more processors, or one, or where anything else wants to run.
+// more processors, or one, or where anything else wants to run; and where init does not wait for the launcher, which might place it
+// when it has done all that.
 
 // processorSet is a mask of as many processors as most machines have at most: with more the kernel refuses it.
 type processorSet [16]uint64
@@ -31,6 +32,14 @@ func (p *program) runsOn(pid arg, set *processorSet) {
 func (k *memo) placeCommand(p *program) {
 	if p.processorsSize > 0 {
 		p.runsOn(at(p.memory.command), &k.processors[ownProcessor])
+	}
+}
+
+// freeCommand gives the command all of them. It waits for init now: so, however late init has placed it, this is later, and the
+// command executes after it.
+func (k *memo) freeCommand(p *program) {
+	if p.processorsSize > 0 {
+		p.runsOn(at(p.memory.command), &k.processors[allProcessors])
 	}
 }
 

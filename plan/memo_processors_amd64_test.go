@@ -15,7 +15,7 @@ func TestChooseProcessors(t *testing.T) {
 		t.Fatal(err)
 	}
 	var some []int
-	for n := 0; len(some) < min(mine.Count(), 3); n++ {
+	for n := 0; n < 64 && len(some) < 3; n++ {
 		if mine.IsSet(n) {
 			some = append(some, n)
 		}

@@ -249,6 +249,9 @@ func (StartCommand) lower(p *program) {
 }
 
 func (LetGo) lower(p *program) {
+	if p.memo != nil && p.command != nil {
+		p.memo.freeCommand(p)
+	}
 	p.call(unix.SYS_WRITE, lit(p.peer), lit(p.a.word()), lit(1)).wants(1)
 }
 

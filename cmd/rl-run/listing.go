@@ -35,6 +35,7 @@ func (l *listing) reserve() error {
 	}
 	l.tried = true
 	s := &l.f.spec
+	launch.Unpin() // for the heir
 	// First, so that there is no moment at which nobody would remove it. Without an heir the next command does.
 	l.heir, _ = container.StartHeir()
 	e, err := containers().Reserve(container.Request{

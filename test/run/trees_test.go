@@ -139,6 +139,8 @@ func TestTreeOfUnmappedGroup(t *testing.T) {
 	}
 	r = trial.Run(t, "--userns=single", "--rw", tree, "sh", "-c", "echo x >/made && cat /made && rm /made")
 	want(t, "a write", r.OK(t), "x")
+	remove(t, tree+"/etc/hosts")
+	holds(t, "own /etc/hosts", trial.Run(t, "--userns=single", "--rw", tree, "cat", "/etc/hosts").OK(t), "localhost")
 	if strings.Contains(r.Stderr, "has no id") {
 		t.Errorf("said to be refused: %q", r.Stderr)
 	}
