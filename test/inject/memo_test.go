@@ -81,7 +81,7 @@ func TestMemo(t *testing.T) {
 					if i > 0 {
 						return // who tells of an error has tidied up, as leak.Watch sees
 					}
-					unlisted(t, d)
+					unlisted(t, d, hits)
 					if left, err := before.Wait(leak.Patience); err != nil || len(left) > 0 {
 						t.Errorf("behind %s there are %v (%v)", d, left, err)
 					}
