@@ -121,11 +121,11 @@ func TestKilledWhileJoining(t *testing.T) {
 		args    []string
 		pipes   bool // are the command's
 	}{
-		"command":                 {"rl-exec", []string{"hostile", "sleep", "0.01"}, true},
-		"command with a terminal": {"rl-exec", []string{"-t", "hostile", "sleep", "0.01"}, false},
-		"detached command":        {"rl-exec", []string{"-d", "hostile", "sleep", "0.01"}, false},
-		"container":               {"rl-run", []string{"--pid=container:hostile", "--net=none", tree, "sleep", "0.01"}, true},
-		"container with terminal": {"rl-run", []string{"-t", "--pid=container:hostile", "--net=none", tree, "sleep", "0.01"}, false},
+		"command":                 {"rl-exec", []string{"hostile", "sleep", "1"}, true},
+		"command with a terminal": {"rl-exec", []string{"-t", "hostile", "sleep", "1"}, false},
+		"detached command":        {"rl-exec", []string{"-d", "hostile", "sleep", "1"}, false},
+		"container":               {"rl-run", []string{"--pid=container:hostile", "--net=none", tree, "sleep", "1"}, true},
+		"container with terminal": {"rl-run", []string{"-t", "--pid=container:hostile", "--net=none", tree, "sleep", "1"}, false},
 	} {
 		r, _ := hostile(t, "kill")
 		for range trial.Mass(100) {
