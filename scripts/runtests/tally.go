@@ -27,12 +27,13 @@ type event struct {
 	Action string
 	Test   string
 	Output string
+	Key    string // of an attribute, see testing.T.Attr
 }
 
 // Report is what one package's tests did.
 type Report struct {
 	Count
-	problems strings.Builder // output of what failed or was skipped
+	problems strings.Builder // output of what failed, was skipped or is to be looked at
 }
 
 // fail adds one failure that is not a test's own.
@@ -42,7 +43,7 @@ func (r *Report) fail(format string, args ...any) {
 }
 
 // print writes the line of one package, and below it the output of its tests
-// that failed or were skipped.
+// that failed, were skipped, or passed with something to be looked at.
 func (r *Report) print(w io.Writer, name string, took time.Duration) {
 	verdict := "ok  "
 	if r.Failed > 0 {
@@ -61,7 +62,11 @@ type tests struct {
 	output  map[string]*strings.Builder
 	parents map[string]bool // names that have sub-tests
 	broken  map[string]bool // names below which a test failed or did not end
+	shown   map[string]bool // names of tests with the attribute Show
 }
+
+// Show is the key of the attribute of a test whose output is to be looked at although it passes.
+const Show = "show"
 
 // tally reads the events of one package up to the end of the stream.
 func tally(stream io.Reader) (*Report, error) {
@@ -70,6 +75,7 @@ func tally(stream io.Reader) (*Report, error) {
 		output:  map[string]*strings.Builder{},
 		parents: map[string]bool{},
 		broken:  map[string]bool{},
+		shown:   map[string]bool{},
 	}
 	t.begin("")
 	events := json.NewDecoder(stream)
@@ -89,6 +95,8 @@ func tally(stream io.Reader) (*Report, error) {
 			if !strings.HasPrefix(e.Output, "=== ") && e.Output != "FAIL\n" && e.Output != "PASS\n" {
 				t.output[e.Test].WriteString(e.Output)
 			}
+		case "attr":
+			t.shown[e.Test] = t.shown[e.Test] || e.Key == Show
 		case "pass", "fail", "skip":
 			t.results[e.Test] = e.Action
 		}
@@ -128,7 +136,9 @@ func (t *tests) report() *Report {
 			if leaf {
 				r.Passed++
 			}
-			continue
+			if !t.shown[name] {
+				continue
+			}
 		case "skip":
 			if leaf {
 				r.Skipped++

@@ -17,6 +17,19 @@ func lines(events ...string) *strings.Reader {
 	return strings.NewReader(b.String())
 }
 
+// A test that passes is silent, but for one that is to be looked at.
+func TestTallyShows(t *testing.T) {
+	text := `{"Action":"run","Test":"A"}{"Action":"output","Test":"A","Output":"silent\n"}{"Action":"pass","Test":"A"}` +
+		`{"Action":"run","Test":"B"}{"Action":"attr","Test":"B","Key":"show","Value":"why"}{"Action":"output","Test":"B","Output":"heard\n"}{"Action":"pass","Test":"B"}`
+	r, err := tally(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.problems.String(); got != "heard\n" || r.Passed != 2 || r.Failed != 0 {
+		t.Errorf("shown is %q of %v", got, r.Count)
+	}
+}
+
 func TestTallyCountsLeaves(t *testing.T) {
 	for _, c := range []struct {
 		name   string
