@@ -6,7 +6,9 @@
 // second disk is made anew for each run. It holds the test programs, the programs in
 // RLRUN_BIN, a tree, the list of jobs and package agent, which does them. The agent writes
 // messages to a port of the guest's, one JSON object after the other, and TestGuest
-// replays what they tell: each test of the guest becomes a sub-test of TestGuest/JOB.
+// replays what they tell: each test of the guest becomes a sub-test of TestGuest/JOB. An
+// emulator may stand still: where a guest sends nothing at all any more, its state is
+// logged, and the job begins anew in a fresh guest, once.
 //
 // RLRUN_VM is a regular expression that chooses jobs by their names.
 package vm
@@ -52,7 +54,10 @@ const None = "no"
 // other things: on others no test takes a fifth of it.
 const Silence = 5 * time.Minute
 
-// A Message is about the job with that index.
+// Beat is how often the agent sends a message, whatever a test does: a guest that sends none stands still.
+const Beat = 5 * time.Second
+
+// A Message is about the job with that index. One with nothing else says that the guest runs.
 type Message struct {
 	Job    int
 	Output []byte `json:",omitempty"` // of the test program, both streams

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,19 +51,20 @@ func agent() error {
 		return err
 	}
 	defer port.Close()
-	messages := json.NewEncoder(port)
+	messages := &messages{to: json.NewEncoder(port)}
+	go messages.beat()
 	if err := prepare(); err != nil {
 		return err
 	}
-	for i, j := range jobs {
+	for _, j := range jobs {
 		fmt.Printf("agent: %s begins\n", j.Name)
-		end := vm.Message{Job: i, Ended: true}
-		if err := do(j, output{messages, i}); err != nil {
+		end := vm.Message{Ended: true}
+		if err := do(j, messages); err != nil {
 			end.Error = err.Error()
 			fmt.Printf("agent: %s: %v\n", j.Name, err)
 			show()
 		}
-		if err := messages.Encode(end); err != nil {
+		if err := messages.send(end); err != nil {
 			return err
 		}
 	}
@@ -82,14 +84,31 @@ func prepare() error {
 	return nil
 }
 
-// output is the writer of a test program's output.
-type output struct {
-	messages *json.Encoder
-	job      int
+// messages are sent about one job after the other. It is the writer of a test program's output.
+type messages struct {
+	mu  sync.Mutex
+	to  *json.Encoder
+	job int
 }
 
-func (o output) Write(p []byte) (int, error) {
-	return len(p), o.messages.Encode(vm.Message{Job: o.job, Output: p})
+// send sends a message about the job that is done at present. Behind the last message of a job it is the next.
+func (m *messages) send(message vm.Message) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	message.Job = m.job
+	if message.Ended {
+		m.job++
+	}
+	return m.to.Encode(message)
+}
+
+func (m *messages) Write(p []byte) (int, error) { return len(p), m.send(vm.Message{Output: p}) }
+
+// beat sends a message all the time, as long as there is a port.
+func (m *messages) beat() {
+	for m.send(vm.Message{}) == nil {
+		time.Sleep(vm.Beat)
+	}
 }
 
 // do runs one job, and returns what is wrong beside its tests.
