@@ -154,11 +154,12 @@ func (c *compiler) startDriver() {
 }
 
 // What helpers need in the container's user namespace: a driver to join the net namespace, to make its device, and to confine itself
-// (it changes its root, its ids and its bounding set); the forwarder for the addresses of clients, see its confine.
+// (it changes its root, its ids and its bounding set); the forwarder for the addresses of clients, see its confine,
+// and so that no container has all that it has, see apartFromHelpers.
 const (
 	driverCaps = 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_BIND_SERVICE |
 		1<<unix.CAP_SETPCAP | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_SYS_CHROOT
-	forwarderCaps = 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_ADMIN
+	forwarderCaps = 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_BIND_SERVICE
 )
 
 // keepOverExec has a helper keep capabilities when it executes its guard. It is the caller still, and who is not root in a

@@ -24,10 +24,38 @@ func (c *compiler) privileges(*seccomp.Profile) error {
 	if err == nil {
 		err = c.within(&bounding, &added)
 	}
+	if err == nil {
+		err = c.apartFromHelpers(&bounding, &added)
+	}
 	if err != nil {
 		return err
 	}
 	c.sets = caps.For(c.User.UID, bounding, added)
+	return nil
+}
+
+// apartFromHelpers keeps a container that sees the processes of the host from those that serve its network. They have joined its
+// user namespace, for the privilege over its net namespace, and have the host's root and network: who may trace them
+// (ptrace(2), "Ptrace access mode checking") has these too. CAP_SYS_PTRACE is enough for that, which is refused, and so are all
+// capabilities that the other process has. Each has the one to bind low ports, which a container may do without where the net
+// namespace is its own (ip_unprivileged_port_start); but the forwarder, which cannot be traced (PR_SET_DUMPABLE).
+func (c *compiler) apartFromHelpers(bounding, added *caps.Set) error {
+	const outer, shared = "an outer /proc that is masked in part", "--pid=host"
+	seen := outer
+	switch {
+	case !c.hasDriver() && len(c.spec.Publish) == 0:
+		return nil
+	case c.spec.PID == Shared:
+		seen = shared
+	case c.host.Facts.OwnProc:
+		return nil
+	}
+	if bounding.Has(caps.SysPtrace) {
+		return hinted(fmt.Errorf("give the command SYS_PTRACE: with %s it would reach the host by way of the processes of its network", seen),
+			"--net=host, or --net=none without -p, has no such processes")
+	}
+	*bounding &^= caps.NetBindService
+	*added &^= caps.NetBindService
 	return nil
 }
 
