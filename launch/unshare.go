@@ -10,13 +10,13 @@ import (
 )
 
 // CompileUnshare is the plan of rl-unshare: a program of the host in a user
-// namespace with id maps, and in nothing else.
-func CompileUnshare(ids userns.Result, caller userns.Caller, paths, argv, env []string, workdir string) plan.Plan {
+// namespace with id maps, and in nothing else. The umask is that of the caller.
+func CompileUnshare(ids userns.Result, caller userns.Caller, paths, argv, env []string, workdir string, umask int) plan.Plan {
 	c := &compiler{spec: &Spec{PID: Shared}, host: &Host{Caller: caller, Facts: AllFacts}, Start: Start{IDs: ids}}
 	c.chooseBase()
 	_ = c.startInit()
 	_ = c.mapIDs()
-	c.inInit(plan.SetUmask{Mask: 0o022}, "")
+	c.inInit(plan.SetUmask{Mask: uint32(umask)}, "as it was: the program is one of the host")
 	if workdir != "" {
 		c.inInit(plan.Chdir{Path: workdir}, "")
 	}
@@ -36,7 +36,9 @@ func (c *compiler) execOfHost(paths, argv, env []string) {
 // sigpipe.Open or -1, but for what a terminal sends: that reaches the program,
 // which is in the caller's process group, by itself.
 func RunInMap(ids userns.Result, caller userns.Caller, paths, argv, env []string, signals int) (unix.WaitStatus, error) {
-	return runToEnd(CompileUnshare(ids, caller, paths, argv, env, ""), signals)
+	umask := unix.Umask(0) // which has no other way to be read (umask(2))
+	unix.Umask(umask)
+	return runToEnd(CompileUnshare(ids, caller, paths, argv, env, "", umask), signals)
 }
 
 func runToEnd(pl plan.Plan, signals int) (unix.WaitStatus, error) {

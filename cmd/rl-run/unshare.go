@@ -50,9 +50,13 @@ func unshare(args []string) int {
 		}
 	}
 	paths := []string{argv[0]}
-	if !strings.Contains(argv[0], "/") {
+	if argv[0] != "" && !strings.Contains(argv[0], "/") {
 		paths = nil
-		for dir := range strings.SplitSeq(os.Getenv("PATH"), ":") {
+		list, set := os.LookupEnv("PATH")
+		if !set {
+			list = "/usr/local/bin:/usr/bin:/bin" // never the current directory, as execvp(3) had it before glibc 2.24
+		}
+		for dir := range strings.SplitSeq(list, ":") {
 			if dir == "" {
 				dir = "."
 			}

@@ -30,6 +30,20 @@ func TestUnshare(t *testing.T) {
 	want(t, "mount namespace", mapped(t, "readlink", "/proc/self/ns/mnt").Run(t).OK(t), host)
 }
 
+// What a program of the host makes has the mode that the caller would give it, and without PATH none is looked for where he is.
+func TestUnshareAsCaller(t *testing.T) {
+	begin(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/id", []byte("#!/bin/sh\necho from here\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program := trial.Bin(t, "rl-unshare")
+	got := trial.Command{Path: "/bin/sh", Dir: dir, Args: []string{"-euc", `
+		for mask in 077 002; do umask $mask; "$1" tee "of $mask" </dev/null; stat -c %a "of $mask"; done
+		env -u PATH "$1" id -u`, "sh", program}}.Run(t)
+	want(t, "modes, and uid", got.OK(t), "600\n664\n0")
+}
+
 func TestUnshareEnds(t *testing.T) {
 	begin(t)
 	mapped(t, "sh", "-c", "exit 7").Run(t).Fails(t, 7)
