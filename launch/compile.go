@@ -59,6 +59,7 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		c.nest,
 		c.network,
 		c.gatewayNames,
+		c.tmpfsOwners,
 		func() error { return c.privileges(filter) },
 	} {
 		if err := decide(); err != nil {
