@@ -80,7 +80,7 @@ var hintRules = [...]hintRule{
 	{plan.KindFile, []unix.Errno{unix.ENOSPC}, nil, fullHint},
 	{plan.KindMountPoint, []unix.Errno{unix.ENOSPC}, nil, fullHint},
 	{plan.KindMountPoint, []unix.Errno{unix.EACCES, unix.EPERM, unix.ENOENT, unix.EROFS}, inKernelFilesystem, "nothing can be made below /proc and /sys: mount on what is there"},
-	{plan.KindMountPoint, []unix.Errno{unix.EACCES, unix.EROFS, unix.EOVERFLOW}, nil, "ROOTFS cannot be written: leave --rw out, and the mount point is made above it"},
+	{plan.KindMountPoint, []unix.Errno{unix.EACCES, unix.EROFS, unix.EOVERFLOW}, nil, "make it in the source of the mount above it; where it is ROOTFS, with --rw, leave --rw out"},
 	{plan.KindMount, []unix.Errno{unix.ENOTDIR, unix.ELOOP}, isStrict, "/proc, /sys and /dev of a ROOTFS must be real directories"},
 	{plan.KindAttach, []unix.Errno{unix.ESTALE}, nil, againHint},
 	{plan.KindBind, []unix.Errno{unix.ESTALE}, nil, againHint},
