@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -39,6 +40,11 @@ func readEnvFile(name string) ([]string, error) {
 	}
 	defer unix.Close(fd)
 	text, err := passwd.Read(fd, name)
+	if errors.Is(err, passwd.ErrNotRegular) {
+		if piped := readPipe(name); len(piped) > 0 {
+			text, err = piped, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +56,23 @@ func readEnvFile(name string) ([]string, error) {
 		}
 	}
 	return vars, nil
+}
+
+// readPipe returns what a shell's <(COMMAND) writes, up to 1 MiB; nothing of what is no pipe, or one that nobody writes to.
+func readPipe(name string) []byte {
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+		return nil
+	}
+	text, err := io.ReadAll(io.LimitReader(f, passwd.Limit+1))
+	if err != nil || len(text) > passwd.Limit {
+		return nil
+	}
+	return text
 }
 
 func (f *flags) refusals(w *words) error {

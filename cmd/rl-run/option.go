@@ -132,7 +132,7 @@ var options = [...]option{
 	{"stop-signal", "", "", func(w *words) pflag.Value { return (*text)(&w.stopSignal) }},
 	{"rm", "", "true", func(w *words) pflag.Value { return (*truth)(&w.remove) }},
 
-	{"explain", "", "text", func(w *words) pflag.Value { return (*text)(&w.explain) }},
+	{"explain", "", "text", func(w *words) pflag.Value { return (*form)(&w.explain) }},
 	{"show-secrets", "", "true", func(w *words) pflag.Value { return (*truth)(&w.secrets) }},
 	{"verbose", "V", "true", func(w *words) pflag.Value { return (*truth)(&w.verbose) }},
 	{"timing", "", "true", func(w *words) pflag.Value { return (*truth)(&w.timing) }},
@@ -234,6 +234,23 @@ func (t *text) String() string { return string(*t) }
 
 // Type implements pflag.Value.
 func (*text) Type() string { return "string" }
+
+// form is the value of --explain. An empty one is refused: it would start what is only to be shown.
+type form string
+
+// Set implements pflag.Value.
+func (f *form) Set(value string) error {
+	if value == "" {
+		return errors.New("expected text, json or sh")
+	}
+	*f = form(value)
+	return nil
+}
+
+func (f *form) String() string { return string(*f) }
+
+// Type implements pflag.Value.
+func (*form) Type() string { return "string" }
 
 // list is the value of a flag that may be given more than once.
 type list []string
