@@ -85,6 +85,9 @@ func shown(flag string) string {
 // nearestFlag is the flag that a mistyped name was likely meant for; empty where none is near.
 func nearestFlag(known iter.Seq[*option], name string) string {
 	return nearest.Word(name, typos, func(yield func(string) bool) {
+		if !yield("help") { // pflag's own
+			return
+		}
 		for o := range known {
 			if !yield(o.name) {
 				return
