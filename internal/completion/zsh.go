@@ -52,7 +52,7 @@ func Zsh(commands []Command) string {
 }
 
 func zshFlag(b *strings.Builder, f *Flag) {
-	about := strings.NewReplacer("'", `'\''`, "[", "(", "]", ")", ":", " -").Replace(f.About)
+	about := strings.NewReplacer("'", `'\''`, "[", "(", "]", ")", ":", `\:`).Replace(f.About)
 	value := ""
 	words := strings.NewReplacer(":", `\:`).Replace(strings.Join(f.Words, " "))
 	switch {
