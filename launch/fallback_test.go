@@ -177,7 +177,7 @@ func TestLayersOnDisk(t *testing.T) {
 			mkdir /opt/d && echo x >/opt/d/f && rm -r /var/log && mkdir /var/log && [ -z "$(ls -A /var/log)" ]
 			chown 7:7 /opt/d 2>/dev/null || :
 			chmod 0 /opt/d
-			grep ' / / ' /proc/self/mountinfo | grep -q upperdir=disk/upper`},
+			grep ' / / ' /proc/self/mountinfo | grep -q upperdir=/proc/self/fd/`},
 	}
 	code := launched(t, spec, func(h *Host) { h.Facts.TmpfsUpper, h.Layers = false, layers })
 	if code != 0 {

@@ -77,6 +77,7 @@ var hintRules = [...]hintRule{
 	{plan.KindExec, []unix.Errno{unix.EAGAIN}, nil, processesHint},
 	{plan.KindUnshare, []unix.Errno{unix.ENOSPC}, nil, "all namespaces of a kind are in use: an administrator can raise user.max_*_namespaces (sysctl)"},
 	{plan.KindNewRoot, []unix.Errno{unix.ENOSPC}, nil, fullHint},
+	{plan.KindNewRoot, []unix.Errno{unix.ELOOP, unix.ENOTDIR}, nil, "its layers were exchanged for links a moment ago: use a directory that no container can write to"},
 	{plan.KindFile, []unix.Errno{unix.ENOSPC}, nil, fullHint},
 	{plan.KindMountPoint, []unix.Errno{unix.ENOSPC}, nil, fullHint},
 	{plan.KindMountPoint, []unix.Errno{unix.EACCES, unix.EPERM, unix.ENOENT, unix.EROFS}, inKernelFilesystem, "nothing can be made below /proc and /sys: mount on what is there"},

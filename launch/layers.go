@@ -65,16 +65,46 @@ func fillLayers(s plan.PrepareLayers, fd int, about string) error {
 	case !bytes.Equal(buf[:n], []byte(s.About)):
 		return &fs.PathError{Op: "use", Path: s.Dir, Err: errors.New("its layer was made with another ROOTFS or other id maps")}
 	}
-	for name, mode := range map[string]os.FileMode{"upper": os.FileMode(s.Mode & 0o777), "work": 0o700} {
-		dir := filepath.Join(s.Dir, name)
-		if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
-			continue
-		} else if err != nil {
-			return err
+	if err := makeLayer(s.Dir, "upper", s.Mode&0o777); err != nil {
+		return err
+	}
+	return makeLayer(s.Dir, "work", 0o700)
+}
+
+// makeLayer makes one of the directories of layers, or takes it again. A container may have been given the directory that
+// they are in, and may have put a link there, to what it was not given: a link is refused, and so is the work directory of another
+// user, in whose layers there may be anything. (An upper directory belongs to whom the container has given its root.)
+func makeLayer(in, name string, mode uint32) error {
+	dir := filepath.Join(in, name)
+	err := os.Mkdir(dir, 0o700)
+	isNew := err == nil
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	flags := unix.O_PATH
+	if isNew {
+		flags = unix.O_RDONLY // so that its mode can be changed
+	}
+	fd, err := unix.Open(dir, flags|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		err = hinted(errors.New("it is a link or a file, not the directory that rl-run has made"), "find out who has put it there, or use another directory")
+	}
+	if err != nil {
+		return &fs.PathError{Op: "use", Path: dir, Err: err}
+	}
+	defer unix.Close(fd)
+	if isNew {
+		if err := unix.Fchmod(fd, mode); err != nil {
+			return &fs.PathError{Op: "chmod", Path: dir, Err: err}
 		}
-		if err := os.Chmod(dir, mode); err != nil {
-			return err
-		}
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	if name == "work" && int(st.Uid) != os.Geteuid() {
+		return &fs.PathError{Op: "use", Path: dir, Err: fmt.Errorf("it belongs to uid %d, not to you", st.Uid)}
 	}
 	return nil
 }

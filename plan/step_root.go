@@ -48,6 +48,7 @@ type Overlay struct {
 	Lower       []string // uppermost first
 	Upper, Work string
 	Volatile    bool // no sync at the unmount: for layers that are thrown away
+	OnDisk      bool // others may write where Upper and Work are: a link on the way to them is refused (ELOOP)
 }
 
 // OpenRoot opens the new root; all later paths of the container are resolved
@@ -165,8 +166,10 @@ func (s Overlay) String() string { return "mount overlay as root: " + s.Options(
 
 // Options are the mount options of the overlay. Layers are relative to the
 // stage, so that no path of a user has to be escaped or shortened.
-func (s Overlay) Options() string {
-	o := "lowerdir=" + strings.Join(s.Lower, ":") + ",upperdir=" + s.Upper + ",workdir=" + s.Work + ",userxattr"
+func (s Overlay) Options() string { return s.options(s.Upper, s.Work) }
+
+func (s Overlay) options(upper, work string) string {
+	o := "lowerdir=" + strings.Join(s.Lower, ":") + ",upperdir=" + upper + ",workdir=" + work + ",userxattr"
 	if s.Volatile {
 		o += ",volatile"
 	}
@@ -309,7 +312,30 @@ func (s RootTmpfs) lower(p *program) {
 func (s Overlay) lower(p *program) {
 	p.call(unix.SYS_MKDIRAT, at(p.memory.stage), p.str(stageRoot), lit(0o700))
 	p.call(unix.SYS_FCHDIR, at(p.memory.stage))
-	p.call(unix.SYS_MOUNT, p.str("overlay"), p.str(stageRoot), p.str("overlay"), lit(0), p.str(s.Options()))
+	mount := func(options arg) {
+		p.call(unix.SYS_MOUNT, p.str("overlay"), p.str(stageRoot), p.str("overlay"), lit(0), options)
+	}
+	if !s.OnDisk {
+		mount(p.str(s.Options()))
+		return
+	}
+	// The kernel follows links in the names that it is given here. So these are of what has been opened without.
+	upper, work := p.openReal(s.Upper), p.openReal(s.Work)
+	const opened = "/proc/self/fd/" + "//////////" // slashes more than one are as good as one, and where the number leaves room
+	text := s.options(opened, opened)
+	options := p.a.str(text)
+	first := strings.Index(text, opened) + len(opened)
+	p.decimal(upper, options+uint64(first))
+	p.decimal(work, options+uint64(first+strings.Index(text[first:], opened)+len(opened)))
+	mount(lit(options))
+	p.close(upper)
+	p.close(work)
+}
+
+// openReal opens a directory of the stage on whose way there is no link.
+func (p *program) openReal(name string) arg {
+	return p.keep(p.call(unix.SYS_OPENAT2, at(p.memory.stage), p.str(name),
+		p.openHow(unix.O_PATH|unix.O_DIRECTORY, 0, unix.RESOLVE_NO_SYMLINKS), lit(unsafe.Sizeof(unix.OpenHow{}))))
 }
 
 func (OpenRoot) lower(p *program) {

@@ -50,7 +50,7 @@ func Root(f Form, t Tree, l Layers, size uint64, uid, gid uint32, recursive, qui
 		} else {
 			add(plan.Stage{}, "for the layers, the new root's mount point and the files of the launcher")
 			add(plan.AttachTree{Path: l.Dir, Name: diskName}, "the writes go to disk")
-			o.Upper, o.Work, o.Volatile = diskName+"/"+upperName, diskName+"/"+workName, !l.Keep
+			o.Upper, o.Work, o.Volatile, o.OnDisk = diskName+"/"+upperName, diskName+"/"+workName, !l.Keep, true
 		}
 		add(attach, "")
 		add(o, "ROOTFS itself is never written")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,6 +100,9 @@ func (v view) status() {
 	}
 }
 
+// layerNames are those of layers on disk: a program gives the kernel open files, a script names.
+var layerNames = regexp.MustCompile(`(upperdir|workdir)=(/proc/self/fd/+[0-9]+|disk/[a-z]+)`)
+
 // mounts leaves out what no two containers have in common: the numbers of
 // mounts, of peer groups and of devices; and mounts that nobody gets to.
 func (v view) mounts() {
@@ -136,7 +140,7 @@ func (v view) mounts() {
 		if !ok {
 			parent = "nothing"
 		}
-		v[key] = fmt.Sprintf("%s of %s on %s, %s %v", strings.Join(f[dash+1:], " "), f[3], parent, f[5], peers)
+		v[key] = fmt.Sprintf("%s of %s on %s, %s %v", layerNames.ReplaceAllString(strings.Join(f[dash+1:], " "), "$1=on disk"), f[3], parent, f[5], peers)
 	}
 }
 

@@ -36,6 +36,7 @@ func (w *script) prepareLayers(s plan.PrepareLayers) {
 		mode uint32
 	}{{"upper", s.Mode & 0o777}, {"work", 0o700}} {
 		name := quote(path.Join(s.Dir, d.name))
+		w.run("[ ! -L", name, "] || die", quote("use "+path.Join(s.Dir, d.name)+": it is a link"))
 		w.run("[ -d", name, "] || mkdir -m", mode(d.mode), "--", name)
 	}
 }

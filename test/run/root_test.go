@@ -1,6 +1,7 @@
 package run
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -186,6 +187,29 @@ func TestKeptLayerIsGuarded(t *testing.T) {
 	want(t, "what was there", strings.TrimSpace(inTree(t, full)), "precious")
 	trial.Run(t, "--keep", dir, "--rw", tree, "true").Fails(t, 125, "--keep")
 	trial.Run(t, "--keep", full+"/no/such", tree, "true").Fails(t, 125, full+"/no/such")
+}
+
+// A container that can write to where the layers of others are puts links there, to what it was not given. With or without that, the
+// kept layer is a directory of rl-run's.
+func TestKeptLayerOnLinks(t *testing.T) {
+	tree := begin(t)
+	for _, name := range []string{"upper", "work"} {
+		for form, target := range map[string]string{"absolute": "", "relative": "../../../../../../../.."} {
+			shared, o := t.TempDir(), newOutside(t)
+			dir := shared + "/layers"
+			removeMapped(t, dir)
+			trial.Run(t, "--keep", dir, tree, "true").OK(t)
+			attack := fmt.Sprintf("cd /shared/layers; mv %s other; ln -s %s %[1]s", name, target+o.dir)
+			trial.Run(t, script([]string{"-v", shared + ":/shared"}, tree, attack)...).OK(t)
+			trial.Run(t, script([]string{"--keep", dir}, tree, "echo owned >/file; echo new >/new; cat /resolv.conf")...).
+				Fails(t, 125, "rl-run: error: ", dir+"/"+name, "link")
+			o.untouched(t, fmt.Sprintf("%s is a link (%s)", name, form))
+			if err := errors.Join(os.Remove(dir+"/"+name), os.Rename(dir+"/other", dir+"/"+name)); err != nil {
+				t.Fatal(err)
+			}
+			trial.Run(t, "--keep", dir, tree, "true").OK(t)
+		}
+	}
 }
 
 // A container that was killed gives its layer back to the next one.

@@ -122,7 +122,9 @@ $(touch /tmp/z)	[31m\ÿ -n' >&5
 	[ "$(cat -- /home/alice/kept/rl-run.layers)" = 'rootfs/x'\''y
 $(touch /tmp/z)	[31m\ÿ -n' ] ||
 		die 'use /home/alice/kept: its layer was made with another ROOTFS or other id maps'
+	[ ! -L /home/alice/kept/upper ] || die 'use /home/alice/kept/upper: it is a link'
 	[ -d /home/alice/kept/upper ] || mkdir -m 0755 -- /home/alice/kept/upper
+	[ ! -L /home/alice/kept/work ] || die 'use /home/alice/kept/work: it is a link'
 	[ -d /home/alice/kept/work ] || mkdir -m 0700 -- /home/alice/kept/work
 
 	# step 4 parent: leave the chroot: make its root that of a mount namespace
