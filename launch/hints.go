@@ -83,6 +83,7 @@ var hintRules = [...]hintRule{
 	{plan.KindMountPoint, []unix.Errno{unix.EACCES, unix.EPERM, unix.ENOENT, unix.EROFS}, inKernelFilesystem, "nothing can be made below /proc and /sys: mount on what is there"},
 	{plan.KindMountPoint, []unix.Errno{unix.EACCES, unix.EROFS, unix.EOVERFLOW}, nil, "make it in the source of the mount above it; where it is ROOTFS, with --rw, leave --rw out"},
 	{plan.KindMount, []unix.Errno{unix.ENOTDIR, unix.ELOOP}, isStrict, "/proc, /sys and /dev of a ROOTFS must be real directories"},
+	{plan.KindBind, []unix.Errno{unix.ENOTDIR, unix.ELOOP}, isStrict, "/proc, /sys and /dev of a ROOTFS must be real directories"},
 	{plan.KindAttach, []unix.Errno{unix.ESTALE}, nil, againHint},
 	{plan.KindBind, []unix.Errno{unix.ESTALE}, nil, againHint},
 	{plan.KindBind, []unix.Errno{unix.EINVAL}, nil, "mounts below the source cannot be left out: make the bind recursive"},
@@ -98,8 +99,13 @@ const processesHint = "too many processes of this user: see ulimit -u"
 
 // isStrict tells the mounts whose target may not be reached through a link.
 func isStrict(s plan.Step) bool {
-	m, ok := s.(plan.Mount)
-	return ok && m.Strict
+	switch s := s.(type) {
+	case plan.Mount:
+		return s.Strict
+	case plan.Bind:
+		return s.Strict
+	}
+	return false
 }
 
 // mapsRoot tells the maps of a single id that is uid 0 outside.

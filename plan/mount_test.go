@@ -266,6 +266,10 @@ func TestBind(t *testing.T) {
 	bind.Ino--
 	failing(t, unix.ENOENT, tmpfsRoot(bind)...)
 	failing(t, unix.EINVAL, tmpfsRoot(MakeFile{"/mnt"}, bind)...)
+	strict := bind
+	strict.Strict = true
+	failing(t, unix.ENOTDIR, tmpfsRoot(MakeDir{"/other", 0o755}, Symlink{"/mnt", "other"}, strict)...)
+	failing(t, unix.ENOTDIR, tmpfsRoot(MakeFile{"/mnt"}, strict)...)
 	failing(t, unix.EINVAL, tmpfsRoot(MakeDir{"/mnt", 0o755}, Bind{Source: "/", Target: "/mnt"})...) // it has mounts below, which must stay
 }
 

@@ -32,13 +32,15 @@ type Mount struct {
 
 // Bind mounts a file or directory of the host in the new root. Dev and Ino are
 // what the launcher saw at Source: anything else is refused (ESTALE). Attr are
-// MOUNT_ATTR_* bits (mount_setattr(2)), for the mounts below it too.
+// MOUNT_ATTR_* bits (mount_setattr(2)), for the mounts below it too. Strict
+// refuses all but a directory as target, also a symbolic link (ENOTDIR).
 type Bind struct {
 	Source, Target string
 	Dev, Ino       uint64
 	Recursive      bool
 	Attr           uint64
 	Slave          bool // follow mounts and unmounts of the host
+	Strict         bool
 }
 
 // BindSelf makes a part of the new root a mount of its own with attributes, as
@@ -203,10 +205,13 @@ func (s Symlink) lower(p *program) {
 	p.close(dir)
 }
 
+// strictly opens directories that no link leads to.
+const strictly = uint64(unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW)
+
 func (s Mount) lower(p *program) {
 	flags := uint64(unix.O_PATH | unix.O_DIRECTORY)
 	if s.Strict {
-		flags |= unix.O_NOFOLLOW
+		flags = strictly
 	}
 	fd := p.openIn(s.Target, flags)
 	p.call(unix.SYS_FCHDIR, fd)
@@ -223,7 +228,11 @@ func (s Bind) lower(p *program) {
 	if s.Attr != 0 || propagation != 0 {
 		p.setAttr(m, s.Attr, propagation, unix.AT_RECURSIVE)
 	}
-	p.moveTo(m, p.openIn(s.Target, unix.O_PATH))
+	flags := uint64(unix.O_PATH)
+	if s.Strict {
+		flags = strictly
+	}
+	p.moveTo(m, p.openIn(s.Target, flags))
 }
 
 func (s BindSelf) lower(p *program) {

@@ -30,7 +30,7 @@ func HostProc(s Source, readOnly bool, why string) []plan.Entry {
 		Actor: plan.Init, Why: why,
 		Step: plan.Bind{
 			Source: "/proc", Target: "/proc", Dev: s.Dev, Ino: s.Ino, Recursive: true,
-			Attr: attr,
+			Attr: attr, Strict: true,
 		},
 	}}
 }
@@ -47,7 +47,8 @@ func HostSys(s Source, why string) []plan.Entry {
 		Actor: plan.Init, Why: why,
 		Step: plan.Bind{
 			Source: "/sys", Target: "/sys", Dev: s.Dev, Ino: s.Ino, Recursive: true,
-			Attr: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
+			Attr:   unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
+			Strict: true,
 		},
 	}}
 }

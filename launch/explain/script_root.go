@@ -100,8 +100,7 @@ func (w *script) symlink(s plan.Symlink) {
 func (w *script) mount(s plan.Mount) {
 	w.inside(s.Target)
 	if s.Strict {
-		w.uses["die"] = true
-		w.run(`[ "$at" =`, under("root", path.Clean(s.Target)[1:]), "] || die", quote(s.Target+" is a symbolic link"))
+		w.noLink(s.Target)
 	}
 	words := []word{"mount -t", quote(s.Type)}
 	if o := s.Options(); o != "" {
@@ -110,8 +109,17 @@ func (w *script) mount(s plan.Mount) {
 	w.run(append(words, quote(s.Type), `"$at"`)...)
 }
 
+// noLink refuses the place that inside has found where a link leads to it.
+func (w *script) noLink(target string) {
+	w.uses["die"] = true
+	w.run(`[ "$at" =`, under("root", path.Clean(target)[1:]), "] || die", quote(target+" is a symbolic link"))
+}
+
 func (w *script) bind(s plan.Bind) {
 	w.inside(s.Target)
+	if s.Strict {
+		w.noLink(s.Target)
+	}
 	w.bindTree(s.Recursive, s.Source, `"$at"`)
 	if s.Attr != 0 {
 		w.attributes(`"$at"`, s.Attr)

@@ -45,7 +45,11 @@ func TestKernelFilesystemsOnLinks(t *testing.T) {
 				"outside": o.dir, "relative": "../../../../../.." + o.dir, "inside": "/mnt", "dangling": "/nowhere/here", "magic": "/proc/self/root",
 			}[form]
 			link(t, target, tree+name)
-			for _, mode := range [][]string{nil, {"--copy"}, {"--rw"}, {"--read-only"}, {"--security-opt", "seccomp=unconfined"}} {
+			modes := [][]string{nil, {"--copy"}, {"--rw"}, {"--read-only"}, {"--security-opt", "seccomp=unconfined"}}
+			if bound := map[string]string{"/proc": "--pid=host", "/sys": "--net=host"}[name]; bound != "" { // the host's is bound there
+				modes = append(modes, []string{bound}, []string{bound, "--rw"})
+			}
+			for _, mode := range modes {
 				what := fmt.Sprintf("%s -> %s (%s) %q", name, target, form, mode)
 				r := trial.Run(t, script(mode, tree, "true")...)
 				clear := strings.Contains(r.Stderr, "real director") || strings.Contains(r.Stderr, "symbolic links")
