@@ -25,8 +25,8 @@ func unexposed(f *flags) error {
 		}
 		switch exposes, err := dir.Exposes(bind.Source); {
 		case errors.Is(err, os.ErrNotExist): // Probe says so
-		case err != nil:
-			return err
+		case err != nil: // also where only this look has failed: what cannot be told is refused
+			return fmt.Errorf("mount %s on %s: %w", bind.Source, bind.Target, err)
 		case exposes:
 			return &launch.Hinted{
 				Err:  fmt.Errorf("-v %s: the state of rl-run's containers is below it, which no container may reach", bind.Source),

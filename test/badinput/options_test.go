@@ -44,6 +44,8 @@ func TestMalformedMounts(t *testing.T) {
 		{line: "-v /etc:/a:ro,rw TREE", error: `-v /etc:/a:ro,rw: options "ro" and "rw" are both given`},
 		{line: "-v /etc:/a:b:c TREE", error: "-v /etc:/a:b:c: too many colons (expected SRC:DST[:OPTIONS]; a path with a colon needs --mount)"},
 		{line: "-v /nowhere:/a TREE true", error: "mount /nowhere on /a: no such file or directory"},
+		{line: "-v /proc/1/cwd:/a TREE true", error: "mount /proc/1/cwd on /a: permission denied"},
+		{line: "--mount type=bind,src=/proc/1/cwd/x,dst=/a TREE true", error: "mount /proc/1/cwd/x on /a: permission denied"},
 		{line: "-v /etc/passwd:/tmp TREE true", error: "mount /etc/passwd on /tmp: both must be directories, or both files"},
 		{line: "-v /etc:/etc/passwd TREE true", error: "mount /etc on /etc/passwd: both must be directories, or both files"},
 		{line: "-v /etc:/proc/x TREE true", error: "make directory /proc/x: no such file or directory (step …", hint: "nothing can be made below /proc and /sys"},
