@@ -84,6 +84,7 @@ var hintRules = [...]hintRule{
 	{plan.KindMountPoint, []unix.Errno{unix.EACCES, unix.EROFS, unix.EOVERFLOW}, nil, "make it in the source of the mount above it; where it is ROOTFS, with --rw, leave --rw out"},
 	{plan.KindMount, []unix.Errno{unix.ENOTDIR, unix.ELOOP}, isStrict, "/proc, /sys and /dev of a ROOTFS must be real directories"},
 	{plan.KindBind, []unix.Errno{unix.ENOTDIR, unix.ELOOP}, isStrict, "/proc, /sys and /dev of a ROOTFS must be real directories"},
+	{plan.KindMount, []unix.Errno{unix.ESTALE}, nil, againHint},
 	{plan.KindAttach, []unix.Errno{unix.ESTALE}, nil, againHint},
 	{plan.KindBind, []unix.Errno{unix.ESTALE}, nil, againHint},
 	{plan.KindBind, []unix.Errno{unix.EINVAL}, nil, "mounts below the source cannot be left out: make the bind recursive"},

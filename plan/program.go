@@ -15,6 +15,10 @@ type program struct {
 	step   int32
 	memory shared
 
+	// The container's /proc and /sys, opened when they are mounted: who can write to ROOTFS can move the directory they
+	// are mounted on, and then their names lead to another one.
+	kernel map[string]arg
+
 	peer    int      // its end of the socket between init and command
 	command *program // what StartCommand starts
 
@@ -201,8 +205,12 @@ func (p *program) openIn(path string, flags uint64) arg {
 }
 
 func (p *program) openInCall(path string, flags uint64) *op {
+	return p.openFrom(at(p.memory.root), path, flags)
+}
+
+func (p *program) openFrom(root arg, path string, flags uint64) *op {
 	const in = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
-	o := p.call(unix.SYS_OPENAT2, at(p.memory.root), p.str(path), p.openHow(flags, 0, in),
+	o := p.call(unix.SYS_OPENAT2, root, p.str(path), p.openHow(flags, 0, in),
 		lit(unsafe.Sizeof(unix.OpenHow{})))
 	// a rename somewhere made the kernel unsure where ".." had led: once more
 	o.orSkips(-1, unix.EAGAIN)
@@ -212,11 +220,15 @@ func (p *program) openInCall(path string, flags uint64) *op {
 // moveTo attaches the detached mount m to the place that fd is open on, and
 // closes both.
 func (p *program) moveTo(m, fd arg) {
+	p.move(m, fd)
+	p.close(m)
+	p.close(fd)
+}
+
+func (p *program) move(m, fd arg) {
 	empty := p.str("")
 	p.call(unix.SYS_MOVE_MOUNT, m, empty, fd, empty,
 		lit(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
-	p.close(m)
-	p.close(fd)
 }
 
 // setAttr changes attributes of the mount m (mount_setattr(2)).

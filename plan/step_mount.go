@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -213,10 +214,45 @@ func (s Mount) lower(p *program) {
 	if s.Strict {
 		flags = strictly
 	}
-	fd := p.openIn(s.Target, flags)
+	root, name := at(p.memory.root), s.Target
+	if s.Type == "cgroup2" {
+		root, name = p.place(s.Target)
+	}
+	fd := p.keep(p.openFrom(root, name, flags))
 	p.call(unix.SYS_FCHDIR, fd)
 	p.close(fd)
 	p.call(unix.SYS_MOUNT, p.str(s.Type), p.str("."), p.str(s.Type), lit(s.Flags), p.str(s.Data))
+	if magic := kernelMagic[s.Type]; magic != 0 && s.Strict {
+		fd := p.openIn(s.Target, strictly)
+		fs := address((*unix.Statfs_t)(p.a.alloc(int(unsafe.Sizeof(unix.Statfs_t{})))))
+		p.call(unix.SYS_FSTATFS, fd, lit(fs))
+		p.compare(at(fs+offType), ^uint64(0), magic, unix.ESTALE)
+		p.isKernel(s.Target, fd)
+	}
+}
+
+// kernelMagic tells the filesystems in which paths are masked (statfs(2)).
+var kernelMagic = map[string]uint64{"proc": unix.PROC_SUPER_MAGIC, "sysfs": unix.SYSFS_MAGIC}
+
+const offType = uint64(unsafe.Offsetof(unix.Statfs_t{}.Type))
+
+// isKernel says that fd is the root of what is mounted at a path.
+func (p *program) isKernel(target string, fd arg) {
+	if p.kernel == nil {
+		p.kernel = make(map[string]arg)
+	}
+	p.kernel[target] = fd
+}
+
+// place says from where a path is to be looked for, so that one of /proc and /sys is found in the filesystem that is mounted
+// there, whatever has become of the directories below.
+func (p *program) place(of string) (root arg, name string) {
+	for top, fd := range p.kernel {
+		if name, ok := strings.CutPrefix(path.Clean(of)+"/", top+"/"); ok {
+			return fd, path.Clean(name)
+		}
+	}
+	return at(p.memory.root), of
 }
 
 func (s Bind) lower(p *program) {
@@ -228,15 +264,19 @@ func (s Bind) lower(p *program) {
 	if s.Attr != 0 || propagation != 0 {
 		p.setAttr(m, s.Attr, propagation, unix.AT_RECURSIVE)
 	}
-	flags := uint64(unix.O_PATH)
-	if s.Strict {
-		flags = strictly
+	if !s.Strict {
+		p.moveTo(m, p.openIn(s.Target, unix.O_PATH))
+		return
 	}
-	p.moveTo(m, p.openIn(s.Target, flags))
+	to := p.openIn(s.Target, strictly)
+	p.move(m, to)
+	p.close(to)
+	p.isKernel(s.Target, m)
 }
 
 func (s BindSelf) lower(p *program) {
-	o := p.openInCall(s.Target, unix.O_PATH|unix.O_NOFOLLOW)
+	root, name := p.place(s.Target)
+	o := p.openFrom(root, name, unix.O_PATH|unix.O_NOFOLLOW)
 	o.skips(5, unix.ENOENT)
 	fd := p.keep(o)
 	empty := p.str("")
@@ -263,8 +303,9 @@ func (OpenNull) lower(p *program) {
 }
 
 func (s Mask) lower(p *program) {
-	o := p.openInCall(s.Path, unix.O_PATH|unix.O_NOFOLLOW)
+	root, name := p.place(s.Path)
 	if s.Dir {
+		o := p.openFrom(root, name, unix.O_PATH|unix.O_NOFOLLOW)
 		o.skips(3, unix.ENOENT)
 		fd := p.keep(o)
 		p.call(unix.SYS_FCHDIR, fd)
@@ -273,11 +314,20 @@ func (s Mask) lower(p *program) {
 			lit(unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC), p.str("size=0,nr_inodes=1,mode=0555"))
 		return
 	}
+	null := func() arg {
+		return p.keep(p.call(unix.SYS_OPEN_TREE, at(p.memory.devnull), p.str(""),
+			lit(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)))
+	}
+	if root != at(p.memory.root) && !strings.Contains(name, "/") {
+		m := null() // move_mount(2) follows no link in the last name, and there is no other
+		p.call(unix.SYS_MOVE_MOUNT, m, p.str(""), root, p.str(name), lit(unix.MOVE_MOUNT_F_EMPTY_PATH)).skips(0, unix.ENOENT)
+		p.close(m)
+		return
+	}
+	o := p.openFrom(root, name, unix.O_PATH|unix.O_NOFOLLOW)
 	o.skips(4, unix.ENOENT)
 	fd := p.keep(o)
-	m := p.keep(p.call(unix.SYS_OPEN_TREE, at(p.memory.devnull), p.str(""),
-		lit(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)))
-	p.moveTo(m, fd)
+	p.moveTo(null(), fd)
 }
 
 func (s ProvideFile) lower(p *program) {

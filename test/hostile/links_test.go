@@ -147,3 +147,35 @@ func TestMountTargetIsSwapped(t *testing.T) {
 		t.Error("control: 400 times a script has changed nothing outside")
 	}
 }
+
+// TestProcIsSwapped has the directory /proc of the tree exchanged with another one, all the time, during starts. A start may fail;
+// no container runs whose proc is not masked, wherever it is.
+func TestProcIsSwapped(t *testing.T) {
+	begin(t)
+	tree := trial.NewTree(t)
+	for _, dir := range []string{"/proc", "/decoy"} {
+		check(t, os.MkdirAll(tree+dir, 0o755))
+		write(t, tree+dir+"/stays", "")
+	}
+	const look = `for p in /proc /decoy; do
+		for f in keys timer_list kcore; do [ ! -f $p/$f ] || echo unmasked $p/$f; done
+		[ ! -d $p/sys/kernel ] || ! (: >>$p/sys/kernel/domainname) 2>/dev/null || echo writable $p/sys
+	done`
+	stop := swapping(t, tree+"/proc", tree+"/decoy")
+	started := 0
+	modes := [][]string{{"--rw"}, {"--read-only"}}
+	for n := range trial.Mass(200) {
+		r := trial.Run(t, script(append([]string{"--net=none"}, modes[n%len(modes)]...), tree, look)...)
+		switch {
+		case r.Code == 0 && r.Stdout == "":
+			started++
+		case r.Code == 0 || r.Code != 125 && r.Code != 127:
+			t.Errorf("%q: %+v", modes[n%len(modes)], r)
+		}
+	}
+	stop()
+	t.Logf("%d containers started", started)
+	if started == 0 {
+		t.Error("no container started: that is no race")
+	}
+}
