@@ -236,7 +236,7 @@ func (c *compiler) files() error {
 		if c.mountedOver(target) || f.name == "hostname" && name == "" {
 			continue
 		}
-		if t := c.host.Targets[target]; t.Exists && t.Dir {
+		if t := c.host.Targets[target]; t.Exists && t.Dir && !t.Hidden {
 			return fmt.Errorf("mount own %s: it is a directory in %s", target, c.spec.Rootfs)
 		} else if !t.Exists && c.unwritable() && len(t.Missing) == 0 {
 			continue // /etc cannot be written: its owner has no id here

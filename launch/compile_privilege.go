@@ -148,7 +148,7 @@ func (c *compiler) fakes() error {
 		return errors.New("--fake-root: with no-new-privileges=false the filter is in force before the command has its own ids")
 	}
 	c.note("--fake-root: changes of owner and of ids succeed, and nothing is changed")
-	c.ownMountPoint(aptConfig)
+	c.ownMountPoint("/dev", aptConfig, false)
 	c.inInit(plan.ProvideFile{Target: aptConfig, Name: "apt.conf", Content: "APT::Sandbox::User \"root\";\n"}, "apt checks its ids")
 	return nil
 }

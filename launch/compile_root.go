@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -129,22 +127,6 @@ func (c *compiler) missing() string {
 
 func (c *compiler) complete() bool { return c.missing() == "" }
 
-// inside reports whether a path lies on a filesystem that the container makes
-// itself.
-func (c *compiler) inside(p string) bool {
-	for _, top := range []string{"/dev", "/proc", "/sys"} {
-		if p == top || strings.HasPrefix(p, top+"/") {
-			return true
-		}
-	}
-	for _, m := range c.spec.Mounts {
-		if strings.HasPrefix(p, m.MountPoint()+"/") {
-			return true
-		}
-	}
-	return false
-}
-
 // readOnlyOverlay: the tree of somebody else, with mount points of our own.
 func (c *compiler) readOnlyOverlay() bool { return c.Form == rootfs.FormOverlay && c.foreign() != "" }
 
@@ -196,32 +178,6 @@ func (c *compiler) root() error {
 		c.mountPoint(dir, true)
 	}
 	return nil
-}
-
-// mountPoint makes what is missing of a target. Nothing is made under a mount
-// of the container's own: that begins empty.
-func (c *compiler) mountPoint(p string, dir bool) {
-	t := c.host.Targets[p]
-	steps := rootfs.MountPoint(t, dir)
-	if p == "/tmp" && len(steps) > 0 {
-		steps[len(steps)-1].Step = plan.MakeDir{Path: t.Place, Mode: 0o1777}
-		steps[len(steps)-1].Why = "programs expect one"
-	}
-	c.made = append(c.made, steps...)
-	c.add(steps)
-}
-
-// ownMountPoint makes a file on a filesystem of the container's own, whatever
-// ROOTFS has at that path.
-func (c *compiler) ownMountPoint(p string) {
-	var dirs []string
-	for dir := path.Dir(p); path.Dir(dir) != "/" && dir != "/"; dir = path.Dir(dir) {
-		dirs = append(dirs, dir)
-	}
-	for _, dir := range slices.Backward(dirs) {
-		c.inInit(plan.MakeDir{Path: dir, Mode: 0o755}, "mount point")
-	}
-	c.inInit(plan.MakeFile{Path: p}, "mount point")
 }
 
 func (c *compiler) proc() error {
@@ -277,69 +233,6 @@ func (c *compiler) sys() error {
 func (c *compiler) masks() error {
 	c.add(rootfs.Masks(c.host.Masks, rootfs.DefaultReadOnly[:], c.unmask()))
 	return nil
-}
-
-func (c *compiler) mounts() error {
-	ordered, err := mountspec.Order(c.spec.Mounts)
-	if err != nil {
-		return err
-	}
-	for _, m := range ordered {
-		switch m := m.(type) {
-		case mountspec.Bind:
-			src := c.host.Sources[m.Source]
-			c.mountPoint(m.Target, src.Dir)
-			attr := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
-			if m.ReadOnly {
-				attr |= unix.MOUNT_ATTR_RDONLY
-			}
-			if m.NoExec {
-				attr |= unix.MOUNT_ATTR_NOEXEC
-			}
-			if t := c.host.Targets[m.Target]; t.Exists && t.Dir != src.Dir && !c.inside(m.Target) {
-				return fmt.Errorf("mount %s on %s: both must be directories, or both files", m.Source, m.Target)
-			}
-			c.inInit(plan.Bind{
-				Source: src.Path, Target: m.Target, Dev: src.Dev, Ino: src.Ino,
-				Recursive: !m.NonRecursive, Attr: attr, Slave: m.Propagation != mountspec.Private,
-			}, m.Flag())
-		case mountspec.Tmpfs:
-			c.mountPoint(m.Target, true)
-			flags := uint64(unix.MS_NOSUID | unix.MS_NODEV)
-			if m.ReadOnly {
-				flags |= unix.MS_RDONLY
-			}
-			if m.NoExec {
-				flags |= unix.MS_NOEXEC
-			}
-			c.inInit(plan.Mount{Type: "tmpfs", Target: m.Target, Flags: flags, Data: tmpfsData(m)}, m.Flag())
-		case mountspec.Device:
-			src := c.host.Sources[m.Source]
-			if c.inside(m.Target) {
-				c.ownMountPoint(m.Target)
-			} else {
-				c.mountPoint(m.Target, false)
-			}
-			c.inInit(plan.Bind{Source: src.Path, Target: m.Target, Dev: src.Dev, Ino: src.Ino}, m.Flag())
-		}
-	}
-	if w := c.spec.Workdir; w != "" && !c.inside(w) {
-		c.mountPoint(w, true)
-	}
-	return nil
-}
-
-func tmpfsData(m mountspec.Tmpfs) string {
-	data := []string{fmt.Sprintf("mode=%04o", m.Mode)}
-	for _, o := range []struct {
-		name string
-		n    uint64
-	}{{"size", m.Size}, {"nr_inodes", m.Inodes}, {"uid", uint64(m.UID)}, {"gid", uint64(m.GID)}} {
-		if o.n != 0 {
-			data = append(data, fmt.Sprintf("%s=%d", o.name, o.n))
-		}
-	}
-	return strings.Join(data, ",")
 }
 
 // rows and cols are the size of the caller's terminal, else that of a VT100.

@@ -269,8 +269,14 @@ func TestLookTargetInAClosedDirectory(t *testing.T) {
 	}
 	defer unix.Close(fd)
 	shut(t, top+"/closed", 0)
-	if got, err := LookTarget(fd, top, "/closed/dir"); err != nil || !got.Exists {
-		t.Errorf("%+v, %v", got, err)
+	for path, want := range map[string]Target{
+		"/closed/dir":         {Exists: true, Hidden: true, Place: "/closed/dir"},
+		"/closed/dir/":        {Exists: true, Hidden: true, Place: "/closed/dir"},
+		"/closed/dir/deep/er": {Exists: true, Hidden: true, Missing: []string{"/closed/dir", "/closed/dir/deep"}, Place: "/closed/dir/deep/er"},
+	} {
+		if got, err := LookTarget(fd, top, path); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v; want %+v", path, got, err, want)
+		}
 	}
 }
 

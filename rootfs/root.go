@@ -69,9 +69,9 @@ func Root(f Form, t Tree, l Layers, size uint64, uid, gid uint32, recursive, qui
 	return pl.Entries
 }
 
-// MountPoint returns the steps that make what is missing of a target.
+// MountPoint returns the steps that make what is missing of a target, or what may be: what is there is left alone.
 func MountPoint(t Target, dir bool) []plan.Entry {
-	if t.Exists {
+	if t.Exists && !t.Hidden {
 		return nil
 	}
 	var pl plan.Plan

@@ -29,6 +29,7 @@ type Tree struct {
 // Target is a path of the container that something is to be mounted on.
 type Target struct {
 	Exists  bool
+	Hidden  bool // from the caller, not from container root: it counts as one that exists, and may be missing
 	Dir     bool
 	Missing []string // directories to make first, absolute in the container, without links
 	Place   string   // where the missing target itself is to be made
@@ -176,7 +177,11 @@ func LookTarget(root int, tree, path string) (Target, error) {
 		return Target{Exists: true, Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR, Place: path}, nil
 	}
 	if errors.Is(err, unix.EACCES) {
-		return Target{Exists: true, Dir: true, Place: path}, nil // hidden from the caller, not from container root
+		t := Target{Exists: true, Hidden: true, Place: filepath.Clean(path)}
+		for dir := filepath.Dir(t.Place); dir != "/" && !has(root, dir); dir = filepath.Dir(dir) {
+			t.Missing = append([]string{dir}, t.Missing...)
+		}
+		return t, nil
 	}
 	if !errors.Is(err, unix.ENOENT) {
 		return Target{}, &fs.PathError{Op: "open", Path: path, Err: err}
