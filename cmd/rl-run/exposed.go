@@ -15,6 +15,7 @@ import (
 
 // unexposed sees to it that a container does not reach the state of containers: its root is the caller's own uid
 // outside. A bind that shows it is refused, and a root in which one could write it; in any other ROOTFS it is covered.
+// What would let a container make a place for that state is refused as well.
 func unexposed(f *flags) error {
 	s := &f.spec
 	dir := runtimedir.New(os.Getenv("XDG_RUNTIME_DIR"), os.Geteuid())
@@ -33,6 +34,9 @@ func unexposed(f *flags) error {
 				Hint: "bind a directory further down, or set XDG_RUNTIME_DIR to a directory elsewhere that is yours alone",
 			}
 		}
+		if err := ungiven(dir, "-v", bind.Source); err != nil {
+			return err
+		}
 	}
 	switch exposes, err := dir.Exposes(s.Rootfs); {
 	case err != nil: // Probe says more
@@ -42,6 +46,25 @@ func unexposed(f *flags) error {
 	case exposes:
 		f.covered = true
 		return cover(f, dir)
+	case s.RootMode == launch.RootWritable:
+		return ungiven(dir, "--rw", s.Rootfs)
+	}
+	return nil
+}
+
+// ungiven refuses what would let a container make a directory in which rl-run would look for the state of containers.
+func ungiven(dir *runtimedir.Dir, option, source string) error {
+	switch place, err := dir.Gives(source); {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case place != "":
+		return &launch.Hinted{
+			Err: fmt.Errorf("%s %s: a container with it could make %s, where rl-run looks for the state of containers, which no container may reach",
+				option, source, place),
+			Hint: "use a directory further down, or set XDG_RUNTIME_DIR to a directory elsewhere that is yours alone",
+		}
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 // neither a symbolic link nor a bind mount of a directory above hides it. The directory need not be there yet: what
 // is above its place counts all the same.
 //
-// It does not see the runtime directory through a mount further down in src that shows a place above it.
+// Where the directory could come to be is for [Dir.Gives] to say. Exposes does not see the runtime directory through a mount further down in src that shows a place above it.
 func (d *Dir) Exposes(src string) (bool, error) {
 	var self unix.Stat_t
 	if err := sys.Retry(func() error { return unix.Stat(src, &self) }); err != nil {
@@ -45,7 +45,7 @@ func (d *Dir) Exposes(src string) (bool, error) {
 
 // above reports whether st is the directory fd, or one of those above it.
 func above(fd int, st *unix.Stat_t) (bool, error) {
-	return climb(fd, func(at *unix.Stat_t) bool { return same(at, st) })
+	return climb(fd, func(_ int, at *unix.Stat_t) bool { return same(at, st) })
 }
 
 // below reports whether src lies in the directory top.
@@ -62,11 +62,11 @@ func below(src string, st, top *unix.Stat_t) (bool, error) {
 		return false, err
 	}
 	defer unix.Close(fd)
-	return climb(fd, func(at *unix.Stat_t) bool { return same(at, top) })
+	return climb(fd, func(_ int, at *unix.Stat_t) bool { return same(at, top) })
 }
 
 // climb walks from a directory up to the root, until is is true.
-func climb(fd int, is func(*unix.Stat_t) bool) (bool, error) {
+func climb(fd int, is func(int, *unix.Stat_t) bool) (bool, error) {
 	fd, err := sys.OpenAt(fd, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return false, err
@@ -78,7 +78,7 @@ func climb(fd int, is func(*unix.Stat_t) bool) (bool, error) {
 		if err := unix.Fstat(fd, &st); err != nil {
 			return false, err
 		}
-		if is(&st) {
+		if is(fd, &st) {
 			return true, nil
 		}
 		if !first && same(&st, &last) {

@@ -8,7 +8,7 @@
 // nothing of rl-run stays behind.
 //
 // Nobody else can write there, but container root has the caller's own uid outside: that the directory is not within
-// a container's reach is for [Dir.Exposes] to see to.
+// a container's reach is for [Dir.Exposes] and [Dir.Gives] to see to.
 package runtimedir
 
 import (

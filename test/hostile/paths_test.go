@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -118,6 +119,46 @@ func TestStateDirectory(t *testing.T) {
 		t.Error("control: the state is as it was")
 	}
 	trial.Command{Path: trial.Bin(t, "rl-rm"), Args: []string{"-f", "state"}}.Run(t).OK(t)
+}
+
+// TestStatePlace makes the directory of states where it would be looked for, but is missing or unfit, in a directory that
+// a container is given.
+func TestStatePlace(t *testing.T) {
+	tree := begin(t)
+	bwrap := trial.NeedTool(t, "bwrap")
+	top, other := t.TempDir(), t.TempDir()
+	project := top + "/project"
+	run := project + "/run"
+	check(t, os.Mkdir(project, 0o700))
+	const attack = "cd /mnt/project && { [ -d run ] || rm -f run; } && mkdir -p run/rl-run/starts && chmod -R 700 run && echo made"
+	for name, prepare := range map[string]func() error{
+		"missing": func() error { return nil },
+		"unfit":   func() error { return errors.Join(os.Mkdir(run, 0o700), os.Chmod(run, 0o775)) },
+		"a link":  func() error { return os.Symlink("nowhere", run) },
+		"a file":  func() error { return os.WriteFile(run, nil, 0o600) },
+	} {
+		check(t, errors.Join(os.RemoveAll(run), prepare()))
+		start := func(args ...string) trial.Result {
+			return trial.Command{Args: append([]string{"--quiet", "--net=none"}, args...), Env: []string{"XDG_RUNTIME_DIR=" + run}}.Run(t)
+		}
+		for _, args := range [][]string{
+			{"-v", top + ":/mnt", tree, "sh", "-c", attack},
+			{"-v", project + ":/mnt/project", tree, "sh", "-c", attack},
+			{"--mount", "type=bind,source=" + project + ",destination=/mnt/project", tree, "sh", "-c", attack},
+			{"--rw", project, "true"},
+		} {
+			if r := start(args...); !refused(r) || !strings.Contains(r.Stderr, "which no container may reach") {
+				t.Errorf("%s, %q: %+v", name, args, r)
+			}
+		}
+		if r := start("-v", other+":/mnt", tree, "echo", "started"); r.OK(t) != "started" {
+			t.Errorf("%s, another directory: %+v", name, r)
+		}
+		trial.Command{Path: bwrap, Args: []string{"--ro-bind", tree, "/", "--bind", top, "/mnt", "sh", "-c", attack}}.Run(t).OK(t)
+		if r := start(tree, "true"); r.Code != 0 || len(listing(t, run+"/rl-run")) == 0 {
+			t.Errorf("%s, control: %+v", name, r)
+		}
+	}
 }
 
 // TestControlGroups writes to the hierarchy of control groups, in which the caller's own may be writable for his uid.
