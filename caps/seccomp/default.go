@@ -10,12 +10,24 @@ import (
 	"github.com/rl-run/rl-run/caps"
 )
 
+// socketOfSocketcall is SYS_SOCKET of linux/net.h.
+const socketOfSocketcall = 1
+
 // Default is the profile of a container for which none was chosen: moby's default
 // one, and TIOCSTI and TIOCLINUX of ioctl(2) are refused with EPERM. Both put
 // input into a terminal as if it had been typed, so that a container that was
 // started from one could run commands outside of it (CVE-2016-9016 of firejail,
 // CVE-2017-5226 of bubblewrap). The kernel looks at the low 32 bits of the
 // request only, and so does the rule (CVE-2019-7303 of snapd).
+//
+// So is the subcall of socketcall(2) that makes a socket. Only i386 has that call,
+// but any program may make it on x86_64, too, and with it sockets of the families
+// that moby's rules for socket(2) leave out, AF_ALG and AF_VSOCK: the family is in
+// memory, where no filter can look. Moby refused the call for a while, and has
+// since left these families to AppArmor and SELinux, which a plain user cannot give
+// rules to. The price is that 32-bit programs that make their sockets by it get
+// EPERM: those of glibc that was built for kernels before 4.3, and of Go. Those of
+// musl call socket(2).
 func Default() *Profile {
 	from := moby.DefaultProfile()
 	p := &Profile{
@@ -30,6 +42,10 @@ func Default() *Profile {
 				{Index: 1, Op: MaskedEqual, Value: 0xffffffff, ValueTwo: unix.TIOCSTI},
 				{Index: 1, Op: MaskedEqual, Value: 0xffffffff, ValueTwo: unix.TIOCLINUX},
 			},
+		}, {
+			Names:  []string{"socketcall"},
+			Action: Errno,
+			Args:   []Arg{{Index: 0, Op: Equal, Value: socketOfSocketcall}},
 		}},
 	}
 	for _, m := range from.ArchMap {

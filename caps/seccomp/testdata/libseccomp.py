@@ -6,8 +6,10 @@ release; writes a JSON list of results, each with the program in base64 and
 the names that this libseccomp does not know.
 
 The cut to the environment is done as moby does it, the calls of libseccomp are
-made as runc makes them. "refuse" lists rules for a second program, which is
-loaded beside the first: the kernel takes the stricter verdict of the two.
+made as runc makes them. "refuse" lists rules for programs of their own, which are
+loaded beside the first: the kernel takes the strictest verdict. They are one
+each, since on an architecture that lacks a call libseccomp 2.5 loses the rules
+for others when it makes one for that.
 """
 
 import base64
@@ -129,10 +131,11 @@ def compile_case(case):
     default = action(profile["defaultAction"], profile.get("defaultErrnoRet"))
     f = empty(default, names)
     result = {"unknown": sorted(add(f, profile["syscalls"] or [], case, default)), "program": export(f)}
-    if case.get("refuse"):
+    result["refuse"] = []
+    for rule in case.get("refuse") or []:
         f = empty(seccomp.ALLOW, names)
-        add(f, case["refuse"], case, seccomp.ALLOW)
-        result["refuse"] = export(f)
+        add(f, [rule], case, seccomp.ALLOW)
+        result["refuse"].append(export(f))
     return result
 
 
