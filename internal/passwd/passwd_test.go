@@ -288,3 +288,20 @@ func BenchmarkResolve(b *testing.B) {
 		}
 	}
 }
+
+// A value of /proc/sys is what the first read takes of it.
+func TestReadOfSysctl(t *testing.T) {
+	const name = "/proc/sys/kernel/osrelease"
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got, err := Read(int(f.Fd()), name); err != nil || string(got) != string(want) || len(got) < 3 {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+}

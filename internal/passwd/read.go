@@ -13,6 +13,9 @@ import (
 // of a hundred thousand users is larger than that; one of ten thousand is not.
 const Limit = 1 << 20
 
+// page is what the kernel makes at most of a value in /proc/sys.
+const page = 4096
+
 var (
 	// ErrNotRegular says that a passwd or group file is a FIFO, a device, a
 	// directory or a socket.
@@ -43,8 +46,13 @@ func Read(fd int, name string) ([]byte, error) {
 		return fail(ErrTooLarge)
 	}
 	// One byte more than the size, so that the read that finds the end needs no
-	// second buffer.
-	content := make([]byte, 0, st.Size+1)
+	// second buffer. Files of /proc have the size 0, and those of /proc/sys give
+	// nothing but what the first read takes.
+	room := st.Size + 1
+	if st.Size == 0 {
+		room = page
+	}
+	content := make([]byte, 0, room)
 	for {
 		if len(content) == cap(content) {
 			content = append(content, 0)[:len(content)]
