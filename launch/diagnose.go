@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,9 @@ import (
 func Diagnose(m *Machine) []Finding {
 	if m.NoProc {
 		return []Finding{m.kernelFinding(), {"/proc", Unusable, "none is mounted: neither the caller's ids nor anything else can be read", noProcHint}}
+	}
+	if m.PIDsAlone {
+		return []Finding{m.kernelFinding(), {"/proc", Unusable, noDriver + ", and what else the machine has cannot be read", noProcHint}}
 	}
 	return slices.Concat(
 		[]Finding{m.kernelFinding(), m.namespaceFinding()},
@@ -67,7 +71,7 @@ func (m *Machine) namespaceFinding() Finding {
 		f.Mend = "sudo sysctl -w " + sysctlClone + "=1"
 	case m.Sysctls[sysctlMax] == "0" || errors.Is(m.Single, unix.ENOSPC) || errors.Is(m.Single, unix.EUSERS):
 		f.Text += "; " + sysctlMax + " is " + m.Sysctls[sysctlMax]
-		f.Mend = "sudo sysctl -w " + sysctlMax + "=15000"
+		f.Mend = "sudo sysctl -w " + sysctlMax + "=" + more(m.Sysctls[sysctlMax])
 	case m.Sysctls[sysctlAppArmor] == "1":
 		f.Text += "; " + sysctlAppArmor + " is 1"
 		f.Mend = "printf '%s\\n' 'abi <abi/4.0>,' 'include <tunables/global>' 'profile rl-run " + m.Executable +
@@ -80,6 +84,13 @@ func (m *Machine) namespaceFinding() Finding {
 		f.Mend = chrootHint
 	}
 	return f
+}
+
+// more is a limit above the present one, which root of another part of the machine may have set: twice of it, and 15000 at least.
+func more(present string) string {
+	const least = 15000
+	n, _ := strconv.ParseUint(present, 10, 31)
+	return strconv.FormatUint(min(max(2*n, least), 1<<31-1), 10)
 }
 
 // chrootHint: bwrap needs no privilege, and what the other line needs root of a chroot has.
@@ -143,6 +154,9 @@ func (m *Machine) mapToolFinding() Finding {
 	case f.Health != Usable:
 	case c.Bar != "":
 		f.Health, f.Text, f.Mend = Degraded, "they gain no privilege: "+c.Bar, mend(helpersHint(c))
+	case c.Subordinate.Name == "" && c.Subordinate.Problem == "":
+		f.Health, f.Text = Degraded, fmt.Sprintf("they refuse to work for uid %d, of which no name is known", c.UID)
+		f.Mend = mend("an administrator can give it one: " + nameLine(c))
 	case m.Mapped != nil:
 		f.Health, f.Text, f.Mend = Degraded, m.Mapped.Error(), Hint(m.Mapped)
 	}
@@ -189,7 +203,7 @@ func (m *Machine) overlayFinding() Finding {
 	const little = 100 << 20
 	switch {
 	case !m.Overlay:
-		f.Health, f.Text, f.Mend = Degraded, "the kernel has none: the root is read-only unless --copy or --rw is given", "sudo modprobe overlay"
+		f.Health, f.Text, f.Mend = Degraded, "the kernel has none: ROOTFS is copied into memory at each start, or read-only where mounts lie in it, unless --rw or --read-only is given", "sudo modprobe overlay"
 	case old && m.Free < little:
 		f.Health, f.Text, f.Mend = Degraded, fmt.Sprintf("writes go to %s, which has %d MB", m.LayersIn, m.Free>>20), "TMPDIR=DIR names another place"
 	case old:

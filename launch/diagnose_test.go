@@ -54,8 +54,13 @@ func TestDiagnose(t *testing.T) {
 		},
 		{
 			"none left", func(m *Machine) { m.Single = refused(unix.ENOSPC) }, "user namespaces", Unusable,
-			"user.max_user_namespaces is 15000", "sudo sysctl -w user.max_user_namespaces=15000",
+			"user.max_user_namespaces is 15000", "sudo sysctl -w user.max_user_namespaces=30000",
 		},
+		{
+			"no name", func(m *Machine) { m.Caller.Subordinate.Name = "" }, "newuidmap, newgidmap", Degraded,
+			"they refuse to work for uid 1000", "sudo sh -c 'echo u1000:x:1000:1000::/:/bin/sh >>/etc/passwd'",
+		},
+		{"no more than processes in /proc", func(m *Machine) { m.PIDsAlone = true }, "/proc", Unusable, "/proc/driver is missing", "mount -t proc proc /proc"},
 		{
 			"AppArmor", func(m *Machine) { m.Single, m.Sysctls[sysctlAppArmor] = refused(unix.EPERM), "1" }, "user namespaces", Unusable,
 			"apparmor_restrict_unprivileged_userns is 1", "profile rl-run /usr/local/bin/rl-run flags=(unconfined) { userns, }",
@@ -97,7 +102,7 @@ func TestDiagnose(t *testing.T) {
 			"/proc/kcore and 1 more", "unmask=ALL",
 		},
 		{"binfmt_misc", func(m *Machine) { m.ProcMasks = []string{"/proc/sys/fs/binfmt_misc"} }, "/proc", Usable, "not masked", ""},
-		{"no overlay", func(m *Machine) { m.Overlay = false }, "overlay", Degraded, "--copy", "sudo modprobe overlay"},
+		{"no overlay", func(m *Machine) { m.Overlay = false }, "overlay", Degraded, "copied into memory", "sudo modprobe overlay"},
 		{"old overlay", func(m *Machine) { m.Kernel = [2]int{6, 1} }, "overlay", Usable, "/var/tmp", ""},
 		{"full disk", func(m *Machine) { m.Kernel, m.Free = [2]int{6, 1}, 5<<20 }, "overlay", Degraded, "has 5 MB", "TMPDIR"},
 		{"no driver", func(m *Machine) { m.Usermode.Pasta, m.Usermode.Slirp4netns = "", "" }, "network", Degraded, "neither", "apt-get install passt slirp4netns"},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rl-run/rl-run/cgroup"
 	"github.com/rl-run/rl-run/net/usermode"
+	"github.com/rl-run/rl-run/plan"
 	"github.com/rl-run/rl-run/rootfs"
 	"github.com/rl-run/rl-run/userns"
 )
@@ -48,6 +49,7 @@ type Machine struct {
 	Single     error             // of a user namespace with the caller's own id
 	Mapped     error             // of one with all of the caller's ids; nil where there is one alone
 	NoProc     bool              // is mounted, and nothing more is known
+	PIDsAlone  bool              // are in /proc, and nothing more is known
 	ProcMasks  []string          // what is mounted over parts of /proc
 	Overlay    bool
 	Usermode   usermode.Host
@@ -76,6 +78,9 @@ func ProbeMachine(runtimeDir error, getenv func(string) string) (m Machine, err 
 		return m, err
 	}
 	if m.NoProc = unix.Access("/proc/self/uid_map", unix.F_OK) != nil; m.NoProc {
+		return m, nil
+	}
+	if m.PIDsAlone = errors.Is(unix.Access(plan.StagePoint, unix.F_OK), unix.ENOENT); m.PIDsAlone {
 		return m, nil
 	}
 	if m.Caller, err = userns.Probe(userns.ModeAuto, path); err != nil {

@@ -85,6 +85,7 @@ var hintRules = [...]hintRule{
 	{plan.KindMount, []unix.Errno{unix.ENOTDIR, unix.ELOOP}, isStrict, "/proc, /sys and /dev of a ROOTFS must be real directories"},
 	{plan.KindBind, []unix.Errno{unix.ENOTDIR, unix.ELOOP}, isStrict, "/proc, /sys and /dev of a ROOTFS must be real directories"},
 	{plan.KindMount, []unix.Errno{unix.ESTALE}, nil, againHint},
+	{plan.KindStage, []unix.Errno{unix.ENOENT}, nil, noDriver + ": " + noProcHint},
 	{plan.KindAttach, []unix.Errno{unix.ESTALE}, nil, againHint},
 	{plan.KindBind, []unix.Errno{unix.ESTALE}, nil, againHint},
 	{plan.KindBind, []unix.Errno{unix.EINVAL}, nil, "mounts below the source cannot be left out: make the bind recursive"},
@@ -95,6 +96,9 @@ var hintRules = [...]hintRule{
 }
 
 const noProcHint = "as root: mount -t proc proc /proc"
+
+// noDriver: subset=pid is the one way to mount a /proc that has processes and lacks it.
+const noDriver = plan.StagePoint + " is missing, as in a /proc that was mounted with subset=pid"
 
 const processesHint = "too many processes of this user: see ulimit -u"
 

@@ -71,18 +71,31 @@ func helpersHint(c userns.Caller) string {
 
 // subordinateHint is how a caller comes to subordinate ids; next is the first that nobody has.
 func subordinateHint(c userns.Caller, next uint32) string {
-	who := c.Subordinate.Name
-	if who == "" {
+	who, first := c.Subordinate.Name, ""
+	if who == "" && c.Subordinate.Problem == "" {
+		who, first = nameFor(c), nameLine(c)+" && " // usermod and newuidmap want one
+	} else if who == "" {
 		who = fmt.Sprint(c.UID)
 	}
-	line := fmt.Sprintf("usermod --add-subuids %[1]d-%[2]d --add-subgids %[1]d-%[2]d %[3]s", next, next+65535, who)
+	line := first + fmt.Sprintf("usermod --add-subuids %[1]d-%[2]d --add-subgids %[1]d-%[2]d %[3]s", next, next+65535, who)
 	switch {
 	case strings.Contains(c.Subordinate.Problem, "getsubids: not found"):
 		return "an administrator can install what asks for them: apt-get install uidmap"
 	case c.Subordinate.Source == "getsubids":
 		return "an administrator can give " + who + " ids where nsswitch.conf looks for subid, or have it look into /etc/subuid: sed -i '/^subid:/d' /etc/nsswitch.conf && " + line
 	}
+	if first != "" {
+		return "an administrator can give you a name and subordinate ids: " + line
+	}
 	return "an administrator can give you subordinate ids: " + line
+}
+
+// nameFor is a login name for a uid that has none.
+func nameFor(c userns.Caller) string { return fmt.Sprintf("u%d", c.UID) }
+
+// nameLine gives a uid that name. useradd would give it subordinate ids, too, or not, as login.defs has it.
+func nameLine(c userns.Caller) string {
+	return fmt.Sprintf("sh -c 'echo %s:x:%d:%d::/:/bin/sh >>/etc/passwd'", nameFor(c), c.UID, c.GID)
 }
 
 // inside lists the ids of a map as the container has them.

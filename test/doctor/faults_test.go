@@ -17,6 +17,9 @@ const (
 	state      = "state of containers"
 )
 
+// noName leaves the caller without a login name.
+const noName = `grep -v :1000: /etc/passwd | file /etc/passwd 644`
+
 // The faults of machines, each made on a machine that has none, which the first line shows. Where a line of the finding mends
 // it for root of that machine, it is called, and the machine looked at again: what is said must be the line.
 func TestFaults(t *testing.T) {
@@ -38,8 +41,9 @@ func TestFaults(t *testing.T) {
 			"user.max_user_namespaces is 0", "sudo sysctl -w user.max_user_namespaces=15000", true,
 		},
 		{
-			"none left", `echo 1 >/proc/sys/user/max_user_namespaces; as_u unshare -U sh -c ': >/tmp/there; exec sleep 1000' & until [ -e /tmp/there ]; do sleep 0.1; done`,
-			namespaces, launch.Unusable, "user.max_user_namespaces is 1", "sudo sysctl -w user.max_user_namespaces=15000", true,
+			"none left", `echo 12 >/proc/sys/user/max_user_namespaces
+				for i in $(seq 12); do as_u unshare -U sh -c ': >/tmp/there'$i'; exec sleep 1000' & until [ -e /tmp/there$i ]; do sleep 0.1; done; done`,
+			namespaces, launch.Unusable, "user.max_user_namespaces is 12", "sudo sysctl -w user.max_user_namespaces=15000", true,
 		},
 
 		{
@@ -65,6 +69,11 @@ func TestFaults(t *testing.T) {
 				for f in /etc/subuid /etc/subgid; do : | file $f 644; done`, ids, launch.Degraded, "none for v", " v", false,
 		},
 
+		{"no name", noName, ids, launch.Degraded, "none for 1000", "sudo sh -c 'echo u1000:x:1000:1000::/:/bin/sh >>/etc/passwd' && sudo usermod --add-subuids ", false},
+		{
+			"no name, but ids", noName + `; for f in /etc/subuid /etc/subgid; do echo 1000:2000:65536 | file $f 644; done`, maps, launch.Degraded,
+			"they refuse to work for uid 1000", "sudo sh -c 'echo u1000:x:1000:1000::/:/bin/sh >>/etc/passwd'", true,
+		},
 		{"no newuidmap", `rm $helpers/newuidmap`, maps, launch.Degraded, "newuidmap: not found", "sudo apt-get install uidmap", false},
 		{"no setuid bit", `chmod u-s $helpers/newuidmap`, maps, launch.Degraded, "neither setuid root nor", "sudo chmod u+s /mnt/helpers/newuidmap", true},
 		{"another's", `chown 5 $helpers/newgidmap; chmod u+s $helpers/newgidmap`, maps, launch.Degraded, "its owner is not root", "start rl-run outside of it", false},
@@ -74,6 +83,7 @@ func TestFaults(t *testing.T) {
 		{"bounding set", `more='--bounding-set -setgid'`, maps, launch.Degraded, "the bounding set lacks cap_setgid", "--cap-add SETUID,SETGID", false},
 
 		{"masked /proc", `mount --bind /dev/null /proc/keys`, "/proc", launch.Degraded, "/proc/keys", "unmask=ALL", false},
+		{"no more than processes in /proc", `mount -t proc -o subset=pid proc /proc`, "/proc", launch.Unusable, "/proc/driver is missing", "as root: mount -t proc proc /proc", false},
 		{"old kernel", `wrap='setarch --uname-2.6'`, "kernel", launch.Unusable, "Linux 2.6", "5.12", false},
 		{"old overlay", `wrap='setarch --uname-2.6'`, "overlay", launch.Usable, "/var/tmp", "", false},
 		{"full disk", `mount -t tmpfs -o size=5m none /var/tmp; wrap='setarch --uname-2.6'`, "overlay", launch.Degraded, "which has 5 MB", "TMPDIR=DIR", false},
@@ -175,6 +185,8 @@ func TestHintsAreThoseOfDoctor(t *testing.T) {
 		})
 	}
 	sameHint(t, `echo 0 >/proc/sys/user/max_user_namespaces`, "", namespaces)
+	sameHint(t, noName, "-u 5", ids)
+	sameHint(t, `mount -t proc -o subset=pid proc /proc`, "", "/proc")
 	sameHint(t, `mount -t tmpfs none /dev/net`, "--net=slirp4netns", network)
 	sameHint(t, `mkdir /tmp/rl-run-1000; chown 1000 /tmp/rl-run-1000; chmod 777 /tmp/rl-run-1000`, "-d", state)
 }
