@@ -61,6 +61,7 @@ func Compile(spec *Spec, host *Host, filter *seccomp.Profile) (*Start, error) {
 		c.gatewayNames,
 		c.tmpfsOwners,
 		func() error { return c.privileges(filter) },
+		func() error { return c.keyring(c.spec.Seccomp == "", "--security-opt seccomp="+c.spec.Seccomp) },
 	} {
 		if err := decide(); err != nil {
 			return nil, err
@@ -339,7 +340,7 @@ func (c *compiler) init() error {
 		return nil
 	}
 	c.inInit(plan.DropBounding{Keep: uint64(c.sets.Bounding), Last: c.host.LastCap}, "first, while CAP_SETPCAP is there")
-	c.inInit(plan.NewKeyring{}, "")
+	c.leaveKeyring(plan.Init, "")
 	if c.commandFirst() {
 		c.inInit(plan.WaitFor{Whom: plan.Command}, signalsAreForOwn)
 	}

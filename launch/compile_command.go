@@ -18,7 +18,7 @@ func (c *compiler) commandActor() plan.Actor {
 func (c *compiler) attributes() {
 	c.inCmd(plan.NewSession{}, "")
 	c.inCmd(plan.SetUmask{Mask: 0o022}, "")
-	c.inCmd(plan.NewKeyring{}, "the caller's keys stay outside")
+	c.leaveKeyring(c.commandActor(), "the caller's keys stay outside")
 	if c.spec.NoStdin {
 		c.inCmd(plan.NullStdin{}, "")
 	}

@@ -58,6 +58,10 @@ func CompileExec(s *Spec, h *Host, t *Target) (*Start, error) {
 	c.sets = caps.For(c.User.UID, t.Bounding, t.Ambient)
 	c.Sets = c.sets
 	c.Env = c.environmentIn(t)
+	ruled := len(t.Filter) > 0 && (t.Profile == "default" || t.Profile == "nest")
+	if err := c.keyring(ruled, "execute in "+t.Name); err != nil {
+		return nil, err
+	}
 	c.enter(t)
 	c.beside()
 	c.commandIn(t)
@@ -143,7 +147,7 @@ func (c *compiler) beside() {
 		return
 	}
 	c.bound()
-	c.inInit(plan.NewKeyring{}, "")
+	c.leaveKeyring(plan.Init, "")
 	if c.foreignIDs(c.User.UID, c.User.GID) {
 		c.inInit(plan.WaitFor{Whom: plan.Command}, signalsAreForOwn)
 	}
@@ -166,7 +170,7 @@ func (c *compiler) commandIn(t *Target) {
 	c.inCmd(plan.DieWithParent{Again: true}, "a new process begins without, and no pid namespace ends it")
 	c.inCmd(plan.NewSession{}, "")
 	c.inCmd(plan.SetUmask{Mask: 0o022}, "")
-	c.inCmd(plan.NewKeyring{}, "the caller's keys stay outside")
+	c.leaveKeyring(c.commandActor(), "the caller's keys stay outside")
 	c.openFiles()
 	c.inCmd(plan.CloseOnExec{}, "")
 	c.inCmd(plan.DropBounding{Keep: uint64(c.sets.Bounding), Last: c.host.LastCap}, "first, while CAP_SETPCAP is there")
@@ -220,6 +224,17 @@ func (c *compiler) commandIn(t *Target) {
 // executed; with Detach it is left alone. The calling goroutine stays locked to its
 // thread (plan.Child.Start). Errors of steps are *plan.StepError.
 func Exec(s *Spec, h *Host, t *Target, o plan.Options) (*Container, error) {
+	c, err := execOnce(s, h, t, o)
+	if failed, ok := errors.AsType[*plan.StepError](err); ok && h.Facts.OwnKeyring {
+		if left, _ := h.Facts.Without(failed); !left.OwnKeyring {
+			h.Facts, h.KeysRefused = left, keysRefused()
+			c, err = execOnce(s, h, t, o)
+		}
+	}
+	return c, err
+}
+
+func execOnce(s *Spec, h *Host, t *Target, o plan.Options) (*Container, error) {
 	start, err := CompileExec(s, h, t)
 	if err != nil {
 		return nil, err

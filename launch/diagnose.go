@@ -27,6 +27,7 @@ func Diagnose(m *Machine) []Finding {
 		[]Finding{m.kernelFinding(), m.namespaceFinding()},
 		m.idFindings(),
 		[]Finding{m.procFinding(), m.overlayFinding(), m.networkFinding()},
+		m.keyFindings(),
 		m.limitFindings(),
 		[]Finding{m.runtimeFinding()},
 	)
@@ -247,6 +248,17 @@ func (m *Machine) limitFindings() (list []Finding) {
 		return []Finding{{"limits", Usable, "memory, cpu, cpuset, pids and io can be limited", ""}}
 	}
 	return list
+}
+
+// keyFindings say nothing where all is well.
+func (m *Machine) keyFindings() []Finding {
+	if !m.NoKeyctl {
+		return nil
+	}
+	return []Finding{{
+		"keyrings", Degraded, "keyctl(2) is refused here: containers keep the caller's session keyring, and start only where a filter hides it",
+		"start the outer container with a filter that allows keyctl, as --nest does (rl-run), or --security-opt seccomp=unconfined (podman, docker)",
+	}}
 }
 
 func (m *Machine) runtimeFinding() Finding {

@@ -69,6 +69,7 @@ func TestDiagnose(t *testing.T) {
 			"outer filter", func(m *Machine) { m.Single, m.Filtered = refused(unix.EPERM), true }, "user namespaces", Unusable,
 			"a seccomp filter", "--security-opt seccomp=unconfined",
 		},
+		{"no keyctl", func(m *Machine) { m.NoKeyctl = true }, "keyrings", Degraded, "keyctl(2) is refused", "seccomp=unconfined"},
 		{
 			"no ids", func(m *Machine) { m.Caller.Subordinate.UID = nil }, "subordinate ids", Degraded,
 			"none for alice", "sudo usermod --add-subuids 165536-231071 --add-subgids 165536-231071 alice",

@@ -44,6 +44,7 @@ type Machine struct {
 	Caller     userns.Caller
 	Sysctls    map[string]string // by name, without those that the kernel lacks
 	Filtered   bool              // a seccomp filter is in force
+	NoKeyctl   bool              // it refuses keyctl(2)
 	Chroot     bool              // which a user namespace cannot be made in
 	Leavable   bool              // the chroot, by the caller
 	Single     error             // of a user namespace with the caller's own id
@@ -88,6 +89,7 @@ func ProbeMachine(runtimeDir error, getenv func(string) string) (m Machine, err 
 	}
 	m.Executable, _ = os.Executable()
 	m.lookNamespaces()
+	m.NoKeyctl = m.Filtered && keyctlRefused()
 	m.Single = tryUserNamespace(userns.ModeSingle, m.Caller)
 	m.Chroot, m.Leavable = lookChroot(m.Single)
 	if ids, err := userns.Compile(userns.Request{}, m.Caller); err == nil && ids.How.Way != userns.WaySelf && m.Single == nil {

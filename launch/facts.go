@@ -26,6 +26,8 @@ var flips = [...]flip{
 	{plan.KindStartInit, "", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnRoot }},
 	// a filter that looks for CAP_SYS_ADMIN where it was loaded, as podman's
 	{plan.KindHostname, "", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnName }},
+	// a filter: the kernel itself never says so
+	{plan.KindKeyring, "", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnKeyring }},
 	// mount_too_revealing(): something is mounted over the outer /proc or /sys
 	{plan.KindMount, "proc", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnProc }},
 	{plan.KindMount, "sysfs", []unix.Errno{unix.EPERM}, func(f *Facts) *bool { return &f.OwnSys }},

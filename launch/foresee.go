@@ -23,6 +23,9 @@ func Foresee(s *Spec, h *Host) error {
 	if _, _, errno := unix.Syscall(unix.SYS_CLONE3, 0, 0, 0); errors.Is(errno, unix.ENOSYS) {
 		f.Clone3 = false
 	}
+	if filtered() && keyctlRefused() {
+		f.OwnKeyring, h.KeysRefused = false, keysRefused()
+	}
 	if is, leavable := chroot(); is {
 		f.OwnRoot, h.Leavable = false, leavable
 	}

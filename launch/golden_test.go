@@ -130,6 +130,7 @@ var goldens = []golden{
 	{"chroot-detach", "rl-run --net=none -d ./debian sh", "the caller is root in a chroot", []func(*Spec, *Host){containerRoot, func(s *Spec, h *Host) {
 		s.Detach, s.NoStdin, s.LogSize, h.Facts.OwnRoot, h.Leavable = true, true, 1<<20, false, true
 	}}},
+	{"no-keyring", "rl-run --net=none ./debian sh", "keyctl(2) is refused", []func(*Spec, *Host){func(_ *Spec, h *Host) { h.Facts.OwnKeyring = false }}},
 	{"no-name", "rl-run --net=none ./debian sh", "no host name can be set", []func(*Spec, *Host){func(_ *Spec, h *Host) { h.Facts.OwnName = false }}},
 	{"no-cgroup2-no-mqueue", "rl-run --net=none ./debian sh", "neither cgroup2 nor mqueue can be mounted", []func(*Spec, *Host){func(_ *Spec, h *Host) {
 		h.Facts.OwnCgroup, h.Facts.MQueue = false, false

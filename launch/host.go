@@ -23,8 +23,10 @@ type Host struct {
 	// Submounts are the mounts below ROOTFS, once Facts.PlainTree has turned out
 	// to be false.
 	Submounts []string
-	Leavable  bool   // a chroot, once Facts.OwnRoot has turned out to be false
-	Layers    string // directory for an overlay's writes that go to disk
+	// KeysRefused: add_key(2) and request_key(2) are refused as well, once Facts.OwnKeyring has turned out to be false.
+	KeysRefused bool
+	Leavable    bool   // a chroot, once Facts.OwnRoot has turned out to be false
+	Layers      string // directory for an overlay's writes that go to disk
 
 	Masks []rootfs.MaskPath
 	Nodes []string // devices of /dev that exist
@@ -71,6 +73,7 @@ type Facts struct {
 	OwnSys     bool // sysfs of an own net namespace may be mounted
 	OwnCgroup  bool // cgroup2 may be mounted
 	MQueue     bool // mqueue may be mounted
+	OwnKeyring bool // another session keyring may be joined
 	Overlay    bool // overlay may be mounted
 	PlainTree  bool // nothing is mounted below ROOTFS
 	TmpfsUpper bool // tmpfs takes user xattrs, so that an upper layer on it works
@@ -79,5 +82,5 @@ type Facts struct {
 // AllFacts is what is assumed at first.
 var AllFacts = Facts{
 	Clone3:  true,
-	OwnRoot: true, OwnName: true, OwnProc: true, OwnSys: true, OwnCgroup: true, MQueue: true, Overlay: true, PlainTree: true, TmpfsUpper: true,
+	OwnRoot: true, OwnName: true, OwnProc: true, OwnSys: true, OwnCgroup: true, MQueue: true, OwnKeyring: true, Overlay: true, PlainTree: true, TmpfsUpper: true,
 }

@@ -97,6 +97,7 @@ func Probe(s *Spec) (h Host, err error) {
 
 // ProbeExec finds out what CompileExec needs to know of this machine. It only reads.
 func ProbeExec() (h Host, err error) {
+	h.Facts = AllFacts
 	h.Environ, h.Path = os.Environ(), os.Getenv("PATH")
 	h.Caller.UID, h.Caller.GID = uint32(os.Geteuid()), uint32(os.Getegid())
 	if h.LastCap, err = caps.Last(); err != nil {

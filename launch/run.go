@@ -117,6 +117,7 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 		if h.Facts.OwnRoot && !left.OwnRoot {
 			_, h.Leavable = chroot()
 		}
+		h.KeysRefused = !left.OwnKeyring && keysRefused()
 		h.Facts = left
 		if !left.PlainTree && h.Submounts == nil {
 			if h.Submounts, err = rootfs.Submounts(h.Rootfs.Path); err != nil {

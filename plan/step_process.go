@@ -264,9 +264,7 @@ func (s WaitFor) lower(p *program) {
 }
 
 func (NewKeyring) lower(p *program) {
-	// EDQUOT and ENOSYS: no keyring of its own, but the caller's is out of
-	// reach all the same, since a session keyring is looked up by the user
-	// namespace's keys only after one has been joined.
+	// ENOSYS: the kernel has no keys. Where a filter says so, it is the command's as well.
 	p.call(unix.SYS_KEYCTL, lit(unix.KEYCTL_JOIN_SESSION_KEYRING), lit(0)).skips(0, unix.ENOSYS)
 }
 
