@@ -1,6 +1,8 @@
 package main
 
 import (
+	"path/filepath"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/caps/seccomp"
@@ -22,11 +24,17 @@ func remember(f *flags, host *launch.Host, filter *seccomp.Profile) {
 		return
 	}
 	defer unix.Close(dir)
-	if path != wanted {
+	// Which directories hold links on the way is no premise, and none may be in a container's reach.
+	if path != wanted || len(f.spec.Mounts) > 0 && behindLink(path) {
 		callersRuntime().Tidy("starts")
 		return
 	}
 	_ = launch.Remember(&f.spec, host, filter, dir, path, f.before, unlisted)
+}
+
+func behindLink(path string) bool {
+	real, err := filepath.EvalSymlinks(path)
+	return err != nil || real != filepath.Clean(path)
 }
 
 // adopted goes on with a container that was started by memo and has turned out to run for longer: from here on it is listed.
