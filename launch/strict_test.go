@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,9 @@ func TestStrict(t *testing.T) {
 		}
 		fallen := 0
 		for _, n := range loose.Notes {
+			if given(n) == slices.Contains(loose.Fallbacks(), n) {
+				t.Errorf("%s: a fallback or none: %q", g.name, n)
+			}
 			if given(n) || s.BestEffort {
 				continue
 			}
