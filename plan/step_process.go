@@ -73,7 +73,8 @@ type SetLimit struct {
 type NullStdin struct{ Output, Until bool }
 
 // CloseOnExec marks every fd above 2, and above the Keep ones behind that, close-on-exec:
-// those that the launcher was started with, too.
+// those that the launcher was started with, too. The Keep ones are open in the command, even
+// where the launcher has marked all of its own before a program that runs as root.
 type CloseOnExec struct{ Keep int }
 
 // ResetSignals gives back the signal mask with which the launcher was started,
@@ -313,6 +314,9 @@ func (s CloseOnExec) lower(p *program) {
 		p.closeAllBut(3+s.Keep, p.control, p.peer)
 	}
 	p.call(unix.SYS_CLOSE_RANGE, lit(3+s.Keep), lit(allFDs), lit(unix.CLOSE_RANGE_CLOEXEC))
+	for fd := 3; fd < 3+s.Keep; fd++ {
+		p.call(unix.SYS_FCNTL, lit(fd), lit(unix.F_SETFD), lit(0))
+	}
 }
 
 func (ResetSignals) lower(p *program) {

@@ -2,12 +2,16 @@ package run
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/internal/trial"
 )
@@ -81,6 +85,44 @@ func TestListenFDOfSystemd(t *testing.T) {
 	if r := c.Wait(); r.Code != 0 {
 		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
 	}
+}
+
+// passed has a container write to the socket that it is passed, which process has it and for which it is meant.
+func passed(t *testing.T, env []string, options ...string) string {
+	t.Helper()
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := os.NewFile(uintptr(ends[0]), "ours"), os.NewFile(uintptr(ends[1]), "theirs")
+	defer ours.Close()
+	c := activated(t, theirs, slices.Concat([]string{"--quiet", "--listen-fd"}, options,
+		[]string{trial.Tree(t, "busybox"), "sh", "-c", `echo "process $$ for $LISTEN_PID" >&3`})...)
+	c.Env = append(os.Environ(), env...)
+	err = c.Run()
+	_ = theirs.Close()
+	if err != nil {
+		t.Error(err)
+	}
+	text, err := io.ReadAll(ours)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(text)
+}
+
+// A start that is tried again passes the socket on, too: programs that wrote the id map of the first try must not have it,
+// the command must.
+func TestListenFDOfSecondTry(t *testing.T) {
+	begin(t)
+	dir := t.TempDir()
+	for _, driver := range []string{"pasta", "slirp4netns"} {
+		text := "#!/bin/sh\n[ \"$1\" != --help ] && echo reason >&2 && exit 1\nexec /usr/bin/" + driver + " --help\n"
+		if err := os.WriteFile(dir+"/"+driver, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(t, "said", passed(t, []string{"PATH=" + dir + ":" + os.Getenv("PATH")}), "process 2 for 2\n")
 }
 
 // Without the option a socket stays outside, like any descriptor.

@@ -3,8 +3,10 @@ package session
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -102,7 +104,8 @@ func TestRunOnNoSuchNetwork(t *testing.T) {
 	tree(t, "true", "--net=db", "--pid=container:one").Fails(t, 125, "--net=db: the container is in the user namespace of another")
 }
 
-// A network that is written down is there again after the session was killed.
+// A network that is written down is there again after the session was killed. A socket of systemd's comes through that:
+// the session's ids are mapped by programs that may not have it.
 func TestRunHealsSession(t *testing.T) {
 	begin(t)
 	rlnet(t, "create", "db").OK(t)
@@ -123,8 +126,22 @@ func TestRunHealsSession(t *testing.T) {
 			s.Close()
 		}
 	}
-	if got := tree(t, "ip addr show dev eth0", "--net=db").OK(t); !strings.Contains(got, "inet 10.") {
-		t.Errorf("the link: %q", got)
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := os.NewFile(uintptr(ends[0]), "ours"), os.NewFile(uintptr(ends[1]), "theirs")
+	defer ours.Close()
+	c := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"`, "sh", trial.Bin(t, "rl-run"), "--listen-fd", "--net=db",
+		trial.Tree(t, "busybox"), "sh", "-c", "ip addr show dev eth0 >&3")
+	c.ExtraFiles, c.Stderr = []*os.File{theirs}, os.Stderr
+	err = c.Run()
+	_ = theirs.Close()
+	if err != nil {
+		t.Error(err)
+	}
+	if got, err := io.ReadAll(ours); !strings.Contains(string(got), "inet 10.") {
+		t.Errorf("the link: %q, %v", got, err)
 	}
 }
 
