@@ -130,7 +130,7 @@ func (c *compiler) environment() []string {
 		env.set("APT_CONFIG=" + aptConfig)
 	}
 	if c.host.Listen.Count > 0 {
-		for _, kv := range c.host.Listen.Env(commandPID) {
+		for _, kv := range c.host.Listen.Env(c.commandPID()) {
 			env.set(kv)
 		}
 	}

@@ -274,8 +274,13 @@ func (h *Host) probeNetwork(s *Spec, executable string) error {
 }
 
 // commandPID is the number of the command in a pid namespace of its own: the first
-// process that init clones.
-const commandPID = 2
+// process that init clones, or without an init process 1.
+func (c *compiler) commandPID() int {
+	if c.spec.NoInit {
+		return 1
+	}
+	return 2
+}
 
 // publishes are the values of -p, one for each port.
 func publishes(list []port.Bound) []string {

@@ -100,6 +100,9 @@ var goldens = []golden{
 	{"net-listen", "rl-run --net=none --listen-fd ./debian sh", "started by socket activation, with two sockets", []func(*Spec, *Host){func(s *Spec, h *Host) {
 		s.Listen, h.Listen = true, port.ListenFDs{Count: 2, Names: []string{"web", "web"}}
 	}}},
+	{"net-listen-no-init", "rl-run --net=none --init=false --listen-fd ./debian sh", "started by socket activation, with one socket", []func(*Spec, *Host){func(s *Spec, h *Host) {
+		s.NoInit, s.Listen, h.Listen = true, true, port.ListenFDs{Count: 1}
+	}}},
 	{"fake-root", "rl-run --net=none --userns=single --fake-root ./debian sh", "", []func(*Spec, *Host){singleID, func(s *Spec, _ *Host) { s.FakeRoot = true }}},
 	{"nest", "rl-run --net=none --nest ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) { s.Nest = true }}},
 	{"nest-masked", "rl-run --net=none --nest ./debian sh", "a part of the outer /proc is masked", []func(*Spec, *Host){func(s *Spec, h *Host) { s.Nest, h.Facts.OwnProc = true, false }}},

@@ -111,6 +111,13 @@ func passed(t *testing.T, env []string, options ...string) string {
 	return string(text)
 }
 
+// Without an init the command is process 1, as LISTEN_PID says.
+func TestListenFDWithoutInit(t *testing.T) {
+	begin(t)
+	want(t, "said", passed(t, nil, "--net=none", "--init=false"), "process 1 for 1\n")
+	want(t, "said", passed(t, nil, "--net=none"), "process 2 for 2\n")
+}
+
 // A start that is tried again passes the socket on, too: programs that wrote the id map of the first try must not have it,
 // the command must.
 func TestListenFDOfSecondTry(t *testing.T) {
