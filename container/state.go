@@ -12,7 +12,7 @@ type State struct {
 	Keeper    Ref // its parent, which writes the file exit: the launcher, or with -d the keeper
 	StartedAt time.Time
 	Cgroup    string   `json:",omitempty"` // path below the mount of the control groups; empty for none
-	Ports     []string `json:",omitempty"` // as they were bound, HOSTIP:HOSTPORT->PORT/PROTOCOL
+	Ports     []string `json:",omitempty"` // as Network.Ports, for rl-ps, which reads no more
 	Driver    string   `json:",omitempty"` // as Network.Driver, where it was known only after the start
 	Fallbacks []string `json:",omitempty"` // those that came after Config was written
 	Rootfs    Text     // as in Config, for rl-ps, which reads no more

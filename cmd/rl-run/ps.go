@@ -112,7 +112,7 @@ func listAll(ns bool) ([]*listed, error) {
 
 // look is a container as its entry has it.
 func look(e *container.Entry, ns bool) *listed {
-	l := &listed{Name: e.Name, State: e.Status, Rootfs: e.State.Rootfs, Command: e.State.Command, Ports: append([]string{}, e.State.Ports...)}
+	l := &listed{Name: e.Name, State: e.Status, Rootfs: e.State.Rootfs, Command: e.State.Command, Ports: []string{}}
 	switch e.Status {
 	case container.Damaged:
 		l.Command, l.Damage = []container.Text{}, e.Damage.Error()
@@ -120,7 +120,7 @@ func look(e *container.Entry, ns bool) *listed {
 	case container.Exited:
 		l.ExitCode = &e.Exit.Code
 	case container.Running:
-		l.Pid = e.State.Init.PID
+		l.Pid, l.Ports = e.State.Init.PID, append(l.Ports, e.State.Ports...) // which nobody has after the end
 		if ns {
 			if p, err := e.Open(); err == nil {
 				l.inodes, _ = p.Namespaces() // none of one that has just ended

@@ -30,7 +30,7 @@ func register(e *container.Entry, f *flags, host *launch.Host, c *launch.Contain
 	if err := e.WriteConfig(config(e.Name, f, host, c)); err != nil {
 		return err
 	}
-	return e.WriteState(&container.State{Init: init, Keeper: keeper, StartedAt: time.Now().UTC(), Cgroup: c.Group.Path()})
+	return e.WriteState(&container.State{Init: init, Keeper: keeper, StartedAt: time.Now().UTC(), Cgroup: c.Group.Path(), Ports: c.Ports})
 }
 
 // filterOf is the command's seccomp filter as the kernel gets it, nil for none.

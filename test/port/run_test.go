@@ -125,7 +125,7 @@ func TestRunRange(t *testing.T) {
 			}
 		}
 	})
-	for _, at := range []string{"127.0.0.1:18000", "127.0.0.1:18002", "[::1]:18000"} {
+	for _, at := range []string{"127.0.0.1:18000", "127.0.0.1:18002", "[::1]:18000"} { // rl-rm does not wait for the forwarder
 		deadline := time.Now().Add(trial.Timeout)
 		for !refused(at) && time.Now().Before(deadline) {
 			time.Sleep(20 * time.Millisecond)
@@ -133,6 +133,27 @@ func TestRunRange(t *testing.T) {
 		if !refused(at) {
 			t.Errorf("%s is open still", at)
 		}
+	}
+}
+
+// rl-ps shows the ports that a container has, with the numbers that it got.
+func TestRunListed(t *testing.T) {
+	leak.Watch(t)
+	ps := func(options ...string) string {
+		return trial.Command{Path: trial.Bin(t, "rl-ps"), Args: options}.Run(t).OK(t)
+	}
+	c := rlRun(t, "--net=none", "-p", "127.0.0.1:18400:80", "-p", "127.0.0.1:0:81")
+	want := []string{"127.0.0.1:18400:80/tcp", c.ports[1] + ":81/tcp"}
+	var list []struct{ Ports []string }
+	if text := ps("--json"); json.Unmarshal([]byte(text), &list) != nil || len(list) != 1 || !slices.Equal(list[0].Ports, want) {
+		t.Errorf("%s: want the ports %q", text, want)
+	}
+	if text := ps(); number(t, c.ports[1]) == 0 || !strings.Contains(text, strings.Join(want, ", ")) {
+		t.Errorf("%s: want the ports %q", text, want)
+	}
+	trial.Command{Path: trial.Bin(t, "rl-stop"), Args: []string{"-t", "0", "ported"}}.Run(t).OK(t)
+	if text := ps("-a", "--json"); json.Unmarshal([]byte(text), &list) != nil || len(list) != 1 || len(list[0].Ports) != 0 {
+		t.Errorf("at its end: %s", text)
 	}
 }
 
