@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,11 +45,26 @@ func ForwardArgs(list []Bound) []string {
 // is busy in another protocol or family. Tens of thousands of them are free on most hosts.
 const freeTries = 128
 
+// endingTime is for how long a port is asked for again that a container which has ended just now may have still: its
+// forwarder ends some milliseconds behind it.
+const endingTime = 300 * time.Millisecond
+
 // Bind opens a socket in the net namespace of the calling thread for each port in list,
 // and returns them in that order. All free ports of one port in the container, be it
 // of TCP and UDP or of several addresses, get the same number, unless one address is among the others. Either all are bound or none;
 // the error is a *[BindError].
-func Bind(list []Publish) (bound []Bound, err error) {
+func Bind(list []Publish) ([]Bound, error) {
+	for end := time.Now().Add(endingTime); ; time.Sleep(5 * time.Millisecond) {
+		bound, err := bindAll(list)
+		if busy, is := errors.AsType[*BindError](err); is && busy.Ending && time.Now().Before(end) {
+			continue
+		}
+		return bound, err
+	}
+}
+
+// bindAll is one attempt.
+func bindAll(list []Publish) (bound []Bound, err error) {
 	for _, p := range list {
 		for _, one := range p.Each() {
 			bound = append(bound, Bound{one, -1})

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +49,48 @@ func reach(t *testing.T, b Bound, host string) bool {
 	var got [8]byte
 	n, _, err := unix.Recvfrom(b.FD, got[:], unix.MSG_DONTWAIT)
 	return err == nil && string(got[:n]) == "x"
+}
+
+// A port that its owner is about to give up is waited for; the last that holds it here is a message under way, as no process has it
+// whose descriptors are gone already.
+func TestBindEnding(t *testing.T) {
+	held := mustBind(t, "127.0.0.1:0:80")[0]
+	again := mustParse(t, fmt.Sprintf("127.0.0.1:%d:80", held.HostPort))
+	if _, err := Bind(again); err == nil || err.(*BindError).Ending { //nolint:errorlint // it is what Bind returns
+		t.Fatalf("a port that this process has: %v", err)
+	}
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(ends[1])
+	copied, err := unix.Dup(held.FD)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Sendmsg(ends[0], []byte{0}, unix.UnixRights(copied), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range []int{copied, ends[0]} {
+		_ = unix.Close(fd)
+	}
+	// In the place of the first, whose number is not to be closed twice.
+	if err := unix.Dup3(ends[1], held.FD, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	if _, err := Bind(again); err == nil || time.Since(begun) < endingTime {
+		t.Errorf("after %v: %v", time.Since(begun), err)
+	}
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		_, _ = unix.Read(ends[1], make([]byte, 1)) // without room for the descriptor, which is closed
+	}()
+	bound, err := Bind(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	CloseAll(bound)
 }
 
 // Free ports of one port inside share a number where they can.

@@ -17,6 +17,8 @@ type BindError struct {
 	Publish Publish
 	// Owner is who has the port, as "nginx (process 12)" or "a container of yours"; "" where it is not known.
 	Owner string
+	// Ending says that the owner may have given the port up in a moment.
+	Ending bool
 	// LowPorts is the first port that users may bind, net.ipv4.ip_unprivileged_port_start,
 	// where the port lies below; else 0.
 	LowPorts int
@@ -28,7 +30,7 @@ func newBindError(p Publish, err error) *BindError {
 	e := &BindError{Publish: p, Err: err}
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		e.Owner = findOwner(p)
+		e.Owner, e.Ending = findOwner(p)
 	case errors.Is(err, unix.EACCES):
 		text, _ := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 		if first, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && int(p.HostPort) < first {

@@ -14,10 +14,12 @@ import (
 )
 
 // findOwner names who holds a port that p cannot have: by process where its
-// descriptors may be read, which is so for the caller's own, else by user.
-func findOwner(p Publish) string {
+// descriptors may be read, which is so for the caller's own, else by user. The
+// caller's may be about to give it up: a process that ends has no descriptors to be
+// read, and what forwards ports for a container may not know yet of its end.
+func findOwner(p Publish) (owner string, ending bool) {
 	if p.HostPort == 0 {
-		return ""
+		return "", false
 	}
 	for _, family := range []string{"", "6"} {
 		text, err := os.ReadFile("/proc/self/net/" + p.Proto.String() + family)
@@ -36,7 +38,7 @@ func findOwner(p Publish) string {
 			}
 		}
 	}
-	return ""
+	return "", true // given up meanwhile
 }
 
 // stateListen is TCP_LISTEN of the kernel's net/tcp_states.h.
@@ -95,21 +97,22 @@ func parseHexAddr(s string) (netip.Addr, bool) {
 	return netip.AddrFrom16(raw).Unmap(), true
 }
 
-func (s socketLine) owner() string {
+func (s socketLine) owner() (name string, ending bool) {
 	if s.inode != "0" {
 		if pid, ok := processWith("socket:[" + s.inode + "]"); ok {
 			text, _ := os.ReadFile("/proc/" + pid + "/comm")
 			name := strings.TrimSpace(string(text))
 			if name == guard.Name || name == "rl-netd" { // they hold what is published
-				return "a container of yours, see rl-ps"
+				return "a container of yours, see rl-ps", true
 			}
-			return fmt.Sprintf("%s (process %s)", name, pid)
+			return fmt.Sprintf("%s (process %s)", name, pid), false
 		}
 	}
+	ending = s.uid == strconv.Itoa(os.Geteuid())
 	if u, err := user.LookupId(s.uid); err == nil {
-		return "a process of user " + u.Username
+		return "a process of user " + u.Username, ending
 	}
-	return "a process of uid " + s.uid
+	return "a process of uid " + s.uid, ending
 }
 
 // processWith finds a process that has a descriptor of the given kind and number.
