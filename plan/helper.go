@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/internal/sys"
 )
 
 // Network is what the helpers of a plan get. All but the arguments are descriptors
@@ -32,6 +35,7 @@ type helper struct {
 	program      *program
 	theirs, hold int // the launcher's and the helper's end of its socket
 	pid          int // of what the launcher started, until it was waited for
+	guard        int // pidfd of the guard; -1 where it is not known
 }
 
 // helpers are their actors.
@@ -46,7 +50,7 @@ func (c *Child) addHelpers(pl Plan) error {
 		if !has(pl, a) {
 			continue
 		}
-		h := &helper{actor: a, theirs: -1, hold: -1}
+		h := &helper{actor: a, theirs: -1, hold: -1, guard: -1}
 		c.helpers = append(c.helpers, h)
 		if h.stays() {
 			if err := h.open(); err != nil {
@@ -238,8 +242,38 @@ func (c *Child) AwaitHelpers() error {
 			return err
 		}
 		closeAll(&h.theirs)
+		c.findGuard(h)
 	}
 	return nil
+}
+
+// findGuard opens the guard that a helper has left, which is no child of the launcher's. It is there as long as the container.
+func (c *Child) findGuard(h *helper) {
+	if !c.Started() || h.guard >= 0 || h.program == nil || h.program.guard == 0 {
+		return
+	}
+	if pid := *(*uint64)(c.arena.at(h.program.guard)); pid != 0 {
+		h.guard, _ = unix.PidfdOpen(int(pid), 0) // -1 when it has ended
+	}
+}
+
+// guardTime is for how long the end of a guard is awaited, which comes some milliseconds after that of its container. Only
+// what is stopped or in uninterruptible sleep takes longer.
+const guardTime = 2 * time.Second
+
+// awaitGuards waits until nothing is left of the helpers of a container that has ended: a forwarder has the ports of the host
+// until then, and a driver is a process of the network session. The kernel reports the end of a process 1 when
+// all others of its namespace have ended (zap_pid_ns_processes).
+func (c *Child) awaitGuards() {
+	end := time.Now().Add(guardTime)
+	for _, h := range c.helpers {
+		for h.guard >= 0 {
+			left := max(0, time.Until(end))
+			if ended, err := sys.Readable(h.guard, int(left.Milliseconds())); ended || err != nil || left == 0 {
+				closeAll(&h.guard)
+			}
+		}
+	}
 }
 
 // reap waits for the process that has left its place to the guard.
@@ -256,6 +290,8 @@ func (c *Child) closeHelpers() {
 	for _, h := range c.helpers {
 		closeAll(&h.hold, &h.theirs)
 		h.reap()
+		c.findGuard(h)
 	}
+	c.awaitGuards()
 	closeAll(&c.netns, &c.userns)
 }

@@ -82,6 +82,7 @@ func (c *Child) lower(pl Plan, o Options) (err error) {
 		h.program.clearHandlers()
 		h.program.control = h.hold
 		if h.stays() {
+			h.program.guard = c.arena.word()
 			h.program.call(unix.SYS_CLOSE, lit(c.theirs))
 			h.program.call(unix.SYS_CLOSE, lit(h.theirs))
 		}

@@ -23,6 +23,7 @@ type program struct {
 	command *program // what StartCommand starts
 
 	forwards    bool     // it is the forwarder, not the driver
+	guard       uint64   // where NewPIDNamespace leaves the pid of what it starts, as the launcher sees it; 0 for nowhere
 	joiner      *program // what StartJoiner starts, of the keeper
 	joining     bool     // it is the joiner: init is to be no child of its own
 	init        *program // of the keeper and of the joiner: what StartInit starts

@@ -181,6 +181,7 @@ func (NewPIDNamespace) lower(p *program) {
 	args := (*cloneArgs)(p.a.alloc(int(unsafe.Sizeof(cloneArgs{}))))
 	p.clones(args, unix.CLONE_VM|unix.CLONE_NEWPID, unix.SIGCHLD)
 	clone := p.clone(args, lit(0), p.newMachine())
+	clone.out = p.guard
 	p.exit()
 	clone.arg[2] = address(p.next()) // where the child begins
 }

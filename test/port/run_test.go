@@ -136,6 +136,32 @@ func TestRunRange(t *testing.T) {
 	}
 }
 
+// When rl-run has returned, nothing has the ports any more.
+func TestRunGivesBack(t *testing.T) {
+	leak.Watch(t)
+	const at = "127.0.0.1:18180"
+	for range 30 {
+		trial.Run(t, "--userns=single", "--quiet", "--net=none", "-p", at+":80", trial.Tree(t, "busybox"), "true").OK(t)
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close()
+	}
+	// A keeper does not wait for the forwarder; who wants the port next does.
+	for range 10 {
+		rlRunOnce(t, "--net=none", "-p", at+":80")
+	}
+}
+
+// rlRunOnce starts a detached container and removes it.
+func rlRunOnce(t *testing.T, options ...string) {
+	t.Helper()
+	args := append([]string{"-d", "--quiet", "--userns=single", "--name", "once"}, options...)
+	trial.Run(t, append(args, trial.Tree(t, "busybox"), "sleep", "1000")...).OK(t)
+	trial.Command{Path: trial.Bin(t, "rl-rm"), Args: []string{"-f", "once"}}.Run(t).OK(t)
+}
+
 // rl-ps shows the ports that a container has, with the numbers that it got.
 func TestRunListed(t *testing.T) {
 	leak.Watch(t)
