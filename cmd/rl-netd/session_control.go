@@ -47,6 +47,9 @@ func (s *host) serve() error {
 	return nil
 }
 
+// endingTime is for how long a session that is to stop looks again whether what it has is ending.
+const endingTime = 500 * time.Millisecond
+
 // answer serves one connection. The socket lies where containers cannot see it; the
 // peer's uid is looked at for the case that the directory was opened to others.
 func (s *host) answer(c net.Conn) {
@@ -60,7 +63,7 @@ func (s *host) answer(c net.Conn) {
 	}
 	reply := session.Reply{Error: "the session ends"}
 	end := false
-	s.on(func() {
+	try := func() {
 		network, err := s.do(r)
 		reply = session.Reply{Network: network}
 		if err != nil {
@@ -74,7 +77,13 @@ func (s *host) answer(c net.Conn) {
 			// Whoever reads the answer finds no session any more.
 			s.dir.RemoveState()
 		}
-	})
+	}
+	s.on(try)
+	// The helpers of a container end some milliseconds behind it, and its link goes when the kernel gets round to it.
+	for until := time.Now().Add(endingTime); r.Verb == session.Stop && !end && time.Now().Before(until); {
+		time.Sleep(endingTime / 20)
+		s.on(try)
+	}
 	_ = json.NewEncoder(c).Encode(reply)
 	if end {
 		s.stop()
@@ -181,7 +190,7 @@ func (s *host) whoIs(network string, used []int) string {
 		}
 	}
 	if len(out) < len(used) {
-		return count(len(used), "container")
+		return count(len(used), "container", "containers")
 	}
 	slices.Sort(out)
 	if len(out) == 1 {
@@ -190,11 +199,11 @@ func (s *host) whoIs(network string, used []int) string {
 	return "containers " + strings.Join(out, ", ") + " are"
 }
 
-func count(n int, what string) string {
+func count(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + what + " is"
+		return "1 " + one + " is"
 	}
-	return fmt.Sprintf("%d %ss are", n, what)
+	return fmt.Sprintf("%d %s are", n, many)
 }
 
 // mayStop is an error while containers live in the session.
@@ -212,7 +221,7 @@ func (s *host) mayStop() error {
 	}
 	slices.Sort(known)
 	if len(known) == 0 {
-		known = []string{count(len(pids), "process") + " in it"}
+		known = []string{count(len(pids), "process", "processes") + " in it"}
 	}
 	return fmt.Errorf("stop the session: %s", strings.Join(known, ", "))
 }

@@ -88,3 +88,21 @@ func TestStopRefused(t *testing.T) {
 		t.Errorf("%v: %s", err, text)
 	}
 }
+
+// A session may be stopped as soon as its last container has ended, whose helpers are processes of it for some milliseconds more.
+func TestStopsBehindContainers(t *testing.T) {
+	begin(t)
+	for range 5 {
+		rlnet(t, "start").OK(t)
+		tree(t, "exec sleep 1000", "-d", "--name=one", "--net=none", "-p", "127.0.0.1:0:80").OK(t)
+		rl(t, "rl-rm", "-f", "one").OK(t)
+		rlnet(t, "stop").OK(t)
+		rlnet(t, "start").OK(t)
+		tree(t, "true", "--net=slirp4netns").OK(t)
+		rlnet(t, "stop").OK(t)
+	}
+	rlnet(t, "start").OK(t)
+	tree(t, "exec sleep 1000", "-d", "--name=one", "--net=none").OK(t)
+	rlnet(t, "stop").Fails(t, 125, "stop the session: 2 processes are in it")
+	rl(t, "rl-rm", "-f", "one").OK(t)
+}
