@@ -128,8 +128,12 @@ func (f *flags) veth(w *words) (err error) {
 		if o.value == "" {
 			continue
 		}
-		if *o.to, err = netip.ParsePrefix(o.value); err != nil || !o.to.Addr().Is4() {
-			return fmt.Errorf("%s %q: expected an IPv4 address with its length, as 192.168.47.12/24", o.flag, o.value)
+		// The rules are rl-veth's, which says in one word what it does not take.
+		if *o.to, err = netip.ParsePrefix(o.value); err == nil {
+			_, err = usernet.ParseArgs(usernet.Request{IP: *o.to}.Args())
+		}
+		if err != nil {
+			return fmt.Errorf("%s %q: expected the IPv4 address of a host with a length of 8 to 31, as 192.168.47.12/24", o.flag, o.value)
 		}
 	}
 	if r.Bridge = w.vethBridge; r.Bridge != "" && !usernet.IsInterface(r.Bridge) {
@@ -140,6 +144,9 @@ func (f *flags) veth(w *words) (err error) {
 	}
 	if r.Bridge != "" && r.Host.IsValid() {
 		return fmt.Errorf("--veth-host %s: with --veth-bridge the host has the bridge's own address", r.Host)
+	}
+	if _, err := usernet.ParseArgs(r.Args()); err != nil {
+		return fmt.Errorf("--veth-ip %s: expected another address of one net with --veth-host %s, as 192.168.47.12/24 with 192.168.47.11/24", r.IP, r.Host)
 	}
 	return nil
 }
