@@ -39,6 +39,11 @@ func runSession(args []string) error {
 	if len(args) != 1 || !filepath.IsAbs(args[0]) {
 		return errors.New("session: want the absolute path of a directory")
 	}
+	// What the caller happened to have open, a lock of a script's or the end of a pipe, ends with the exec below: the
+	// session and its driver outlive the caller.
+	if err := unix.CloseRange(session.ReadyFD+1, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return os.NewSyscallError("close_range", err)
+	}
 	mapped := os.NewFile(session.MappedFD, "mapped")
 	var b [1]byte
 	if n, err := mapped.Read(b[:]); n != 1 {

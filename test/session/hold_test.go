@@ -106,3 +106,14 @@ func TestStopsBehindContainers(t *testing.T) {
 	rlnet(t, "stop").Fails(t, 125, "stop the session: 2 processes are in it")
 	rl(t, "rl-rm", "-f", "one").OK(t)
 }
+
+// The session and its driver keep nothing open that its caller has, like the lock of a script.
+func TestKeepsNothingOpen(t *testing.T) {
+	begin(t)
+	got := trial.Command{Path: "/bin/sh", Args: []string{
+		"-c", `exec 9>"$1"; flock 9; "$2" create db && exec 9>&- && flock -n "$1" echo got`, "sh", t.TempDir() + "/lock", trial.Bin(t, "rl-net"),
+	}}.Run(t).OK(t)
+	if got != "db\ngot" {
+		t.Errorf("%q", got)
+	}
+}
