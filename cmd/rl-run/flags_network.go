@@ -38,7 +38,7 @@ func (f *flags) network(w *words) (err error) {
 		return err
 	}
 	for _, d := range s.DNS {
-		if _, err := netip.ParseAddr(d); err != nil {
+		if !isAddress(d) {
 			return fmt.Errorf("--dns %q: expected an IP address", d)
 		}
 	}
@@ -57,7 +57,7 @@ func (f *flags) network(w *words) (err error) {
 		if !equals {
 			name, ip, _ = strings.Cut(h, ":")
 		}
-		if _, err := netip.ParseAddr(strings.Trim(ip, "[]")); err != nil && ip != launch.HostGateway || name == "" || strings.ContainsAny(name, " \t\n#") {
+		if !isAddress(strings.Trim(ip, "[]")) && ip != launch.HostGateway || name == "" || strings.ContainsAny(name, " \t\n\v\f\r#") {
 			return fmt.Errorf("--add-host %q: expected NAME:ADDRESS, or NAME:host-gateway for the host", h)
 		}
 		s.AddHost[i] = name + ":" + ip
@@ -98,6 +98,13 @@ func (f *flags) place(w *words) (err error) {
 		return &launch.Hinted{Err: fmt.Errorf("--ip, --network-alias: they go with a named network, not --net=%s", s.Net), Hint: hint}
 	}
 	return nil
+}
+
+// isAddress reports whether a text is an IP address that a line of hosts(5) or resolv.conf(5) can have. In a zone Go takes any
+// letter for good, even a line's end.
+func isAddress(text string) bool {
+	a, err := netip.ParseAddr(text)
+	return err == nil && (a.Zone() == "" || usernet.IsInterface(a.Zone()))
 }
 
 // isDomain reports whether a name of hosts is one that DNS can ask for, with the underscores that many have.

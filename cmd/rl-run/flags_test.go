@@ -243,3 +243,15 @@ func TestLimits(t *testing.T) {
 		t.Errorf("without options: %+v", s)
 	}
 }
+
+// A zone is the name of an interface: what ends a line would write further ones into the files of the container.
+func TestIsAddress(t *testing.T) {
+	for text, want := range map[string]bool{
+		"192.0.2.1": true, "2001:db8::1": true, "fe80::1%eth0": true, "fe80::1%eth0.7": true,
+		"": false, "localhost": false, "192.0.2.1/24": false, "fe80::1%": false, "fe80::1%x\nnameserver": false, "fe80::1%x y": false, "fe80::1%x#": false,
+	} {
+		if got := isAddress(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}

@@ -120,6 +120,8 @@ func TestMalformedValues(t *testing.T) {
 		{line: "--net=veth --veth-host 192.168.47.11/24 --veth-ip 192.168.47.11/24 TREE", error: "--veth-ip 192.168.47.11/24: expected another address of one net with --veth-host 192.168.47.11/24, as 192.168.47.12/24 with 192.168.47.11/24"},
 		{line: "--net=veth --veth-host 192.168.47.9/30 --veth-ip 192.168.47.99/24 TREE", error: "--veth-ip 192.168.47.99/24: expected another address of one net with --veth-host 192.168.47.9/30, as 192.168.47.12/24 with 192.168.47.11/24"},
 		{line: "--dns localhost TREE", error: `--dns "localhost": expected an IP address`},
+		{line: "--dns fe80::1%a;b TREE", error: `--dns "fe80::1%a;b": expected an IP address`},
+		{line: "--add-host x:fe80::1%a|b TREE", error: `--add-host "x:fe80::1%a|b": expected NAME:ADDRESS, or NAME:host-gateway for the host`},
 		{line: "--dns-search a..b TREE", error: `--dns-search "a..b": expected a domain, as example.org, or . for none`},
 		{line: "--dns-search '' TREE", error: `--dns-search "": expected a domain, as example.org, or . for none`},
 		{line: "--dns-option é TREE", error: `--dns-option "é": expected an option of resolv.conf(5), as ndots:2`},
