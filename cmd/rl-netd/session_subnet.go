@@ -35,7 +35,7 @@ func chooseSubnet(asked netip.Prefix, bits int, taken []subnetOwner) (netip.Pref
 			return asked, err
 		}
 		if t, yes := clash(asked); yes {
-			return asked, fmt.Errorf("subnet %s: overlaps %s of %s", asked, t.subnet, t.owner)
+			return asked, fmt.Errorf("subnet %s: overlaps %s of %s (one that is free is taken without --subnet)", asked, t.subnet, t.owner)
 		}
 		return asked, nil
 	}

@@ -25,7 +25,7 @@ func TestChooseSubnet(t *testing.T) {
 		{"", 24, taken("10.0.0.0/8"), "172.29.0.0/24"},
 		{"", 24, taken("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"), "no subnet of /24 is free"},
 		{"192.0.2.0/28", 24, taken("192.0.2.16/28"), "192.0.2.0/28"},
-		{"192.0.2.0/28", 24, taken("192.0.2.0/24"), "overlaps 192.0.2.0/24 of somebody"},
+		{"192.0.2.0/28", 24, taken("192.0.2.0/24"), "overlaps 192.0.2.0/24 of somebody (one that is free is taken without --subnet)"},
 		{"192.0.2.0/8", 24, nil, "want"},
 	} {
 		var asked netip.Prefix
