@@ -17,9 +17,9 @@ import (
 const netHelp = `rl-net makes networks of your own, without root, and keeps a session warm.
 
   rl-net create NAME [--internal] [--subnet SUBNET]
-  rl-net ls [--json]
+  rl-net ls [-q] [--json]
   rl-net inspect NAME...
-  rl-net rm NAME...
+  rl-net rm [-f] NAME...
   rl-net prune
   rl-net start
   rl-net stop
@@ -38,7 +38,11 @@ Options of create:
   --subnet SUBNET      IPv4 addresses, like 10.9.8.0/24 (what is free)
 
 Options of ls:
+  -q, --quiet          names alone
   --json               one JSON array, with all that there is to tell
+
+Options of rm:
+  -f, --force          no error where there is no network of a name
 
 All networks are in one session: a process of rl-netd, user and net namespaces.
 It starts with the first network and ends with the last one that is removed.
@@ -137,13 +141,19 @@ func netAsk(r session.Request) error {
 }
 
 func netRemove(args []string) int {
-	c := command{program: "rl-net rm", help: netHelp, usage: "rl-net rm NAME...", least: 1}
+	var force bool
+	c := command{
+		program: "rl-net rm", help: netHelp, usage: "rl-net rm [-f] NAME...", least: 1,
+		options: []option{{"force", "f", "true", func(*words) pflag.Value { return (*truth)(&force) }}},
+	}
 	names, code, done := c.read(args)
 	if done {
 		return code
 	}
 	for _, name := range names {
-		if err := removeNetwork(name); err != nil {
+		if err := removeNetwork(name); force && errors.Is(err, errNoNetwork) {
+			continue
+		} else if err != nil {
 			code = fail(err)
 			continue
 		}
@@ -205,11 +215,13 @@ func netPrune(args []string) int {
 	return code
 }
 
+var errNoNetwork = errors.New("there is none of this name")
+
 func noNetwork(verb, name string) error {
 	if near := nearestNetwork(name); near != "" {
-		return fmt.Errorf("%s network %s: there is none of this name (did you mean %s?)", verb, shown(name), near)
+		return fmt.Errorf("%s network %s: %w (did you mean %s?)", verb, shown(name), errNoNetwork, near)
 	}
-	return &launch.Hinted{Err: fmt.Errorf("%s network %s: there is none of this name", verb, shown(name)), Hint: "rl-net ls lists them"}
+	return &launch.Hinted{Err: fmt.Errorf("%s network %s: %w", verb, shown(name), errNoNetwork), Hint: "rl-net ls lists them"}
 }
 
 func nearestNetwork(name string) string {

@@ -9,10 +9,13 @@ import (
 )
 
 func netList(args []string) int {
-	var asJSON bool
+	var asJSON, quiet bool
 	c := command{
-		program: "rl-net ls", help: netHelp, usage: "rl-net ls [--json]",
-		options: []option{{"json", "", "true", func(*words) pflag.Value { return (*truth)(&asJSON) }}},
+		program: "rl-net ls", help: netHelp, usage: "rl-net ls [-q] [--json]",
+		options: []option{
+			{"json", "", "true", func(*words) pflag.Value { return (*truth)(&asJSON) }},
+			{"quiet", "q", "true", func(*words) pflag.Value { return (*truth)(&quiet) }},
+		},
 	}
 	_, code, done := c.read(args)
 	if done {
@@ -29,6 +32,12 @@ func netList(args []string) int {
 		return sayJSON(all)
 	}
 	var b strings.Builder
+	if quiet {
+		for _, l := range all {
+			b.WriteString(l.Name + "\n")
+		}
+		return say(b.String())
+	}
 	row := func(name, subnet, kind, state, containers string) {
 		fmt.Fprintf(&b, "%-20s  %-18s  %-8s  %-5s  %s\n", name, subnet, kind, state, containers)
 	}

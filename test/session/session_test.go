@@ -105,6 +105,9 @@ func TestMessages(t *testing.T) {
 	rlnet(t, "create", "a", "--subnet", "x").Fails(t, 125, `--subnet "x"`)
 	rlnet(t, "crate").Fails(t, 125, "did you mean create?")
 	rlnet(t, "rm", "nothing").Fails(t, 125, "remove network nothing: there is none of this name")
+	if got := rlnet(t, "rm", "-f", "nothing").OK(t); got != "" {
+		t.Errorf("rm -f: %q", got)
+	}
 	rlnet(t, "create", "a", "--subnet", "10.77.0.0/28").OK(t)
 	rlnet(t, "create", "a").Fails(t, 125, "create network a: it exists")
 	rlnet(t, "create", "b", "--subnet", "10.77.0.0/24").Fails(t, 125, "overlaps 10.77.0.0/28 of network a")
@@ -112,8 +115,11 @@ func TestMessages(t *testing.T) {
 	if out := rlnet(t, "ls").OK(t); !strings.Contains(out, "10.77.0.0/28") || strings.Contains(out, session.Auto) {
 		t.Errorf("ls: %s", out)
 	}
+	if got := rlnet(t, "ls", "-q").OK(t); got != "a" {
+		t.Errorf("ls -q: %q", got)
+	}
 	n := join(t, "a", "one")
-	rlnet(t, "rm", "a").Fails(t, 125, "remove network a: container one is on it")
+	rlnet(t, "rm", "-f", "a").Fails(t, 125, "remove network a: container one is on it")
 	rlnet(t, "stop").Fails(t, 125, "stop the session: container one is on network a")
 	if out := rlnet(t, "inspect", "a").OK(t); !strings.Contains(out, `"one"`) || !strings.Contains(out, n.port.Address.Addr().String()) {
 		t.Errorf("inspect: %s", out)
