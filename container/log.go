@@ -66,7 +66,7 @@ func regular(fd int, name string) error {
 }
 
 // Write writes what there is, but no more than the last lines unless that is negative. With follow it goes on until
-// the container has ended.
+// the container has ended; without, what is written meanwhile is left out, or there might be no end.
 func (l *Log) Write(to io.Writer, lines int, follow bool) error {
 	if follow {
 		l.startWatch()
@@ -81,20 +81,25 @@ func (l *Log) Write(to io.Writer, lines int, follow bool) error {
 			_ = l.file.Close()
 		}
 	}()
+	there := l.there(older)
 	if lines >= 0 {
-		err = l.tail(to, older, lines)
-	} else if older != nil {
-		_, err = io.Copy(to, older)
+		err = tail(to, there, lines)
+	} else {
+		for _, r := range there {
+			if _, err = io.Copy(to, r); err != nil {
+				break
+			}
+		}
 	}
 	if older != nil {
 		_ = older.Close()
 	}
-	if err != nil {
+	if err != nil || !follow {
 		return err
 	}
 	for {
 		// Asked before the read: what was written before the end is read.
-		ended := !follow || l.entry.silent()
+		ended := l.entry.silent()
 		if err := l.drain(to); err != nil || ended {
 			return err
 		}
@@ -110,7 +115,7 @@ func (l *Log) begin() (older *os.File, err error) {
 			return nil, err
 		}
 		if l.file, err = l.open(keeper.Log); err != nil {
-			break
+			return older, err
 		}
 		if l.isNamed(older, keeper.OldLog) {
 			return older, nil
@@ -122,7 +127,8 @@ func (l *Log) begin() (older *os.File, err error) {
 		}
 		older, l.file = nil, nil
 	}
-	return older, err
+	l.file, err = l.open(keeper.Log)
+	return nil, err
 }
 
 // isNamed reports whether a file, nil for none, has that name in the ring.
@@ -135,20 +141,26 @@ func (l *Log) isNamed(f *os.File, name string) bool {
 	return unix.Fstat(int(f.Fd()), &want) == nil && have.Dev == want.Dev && have.Ino == want.Ino
 }
 
-// tail writes the last lines of both files. Together they are of a few megabytes.
-func (l *Log) tail(to io.Writer, older *os.File, lines int) error {
-	var text []byte
+// there is what the files of the ring hold now.
+func (l *Log) there(older *os.File) (parts []io.Reader) {
 	for _, f := range [...]*os.File{older, l.file} {
 		if f == nil {
 			continue
 		}
-		part, err := io.ReadAll(f)
-		if err != nil {
-			return err
+		if st, err := f.Stat(); err == nil {
+			parts = append(parts, io.LimitReader(f, st.Size()))
 		}
-		text = append(text, part...)
 	}
-	_, err := to.Write(lastLines(text, lines))
+	return parts
+}
+
+// tail writes the last lines of all parts. Together they are of a few megabytes.
+func tail(to io.Writer, parts []io.Reader, lines int) error {
+	text, err := io.ReadAll(io.MultiReader(parts...))
+	if err != nil {
+		return err
+	}
+	_, err = to.Write(lastLines(text, lines))
 	return err
 }
 

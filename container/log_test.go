@@ -135,6 +135,46 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// What is written while the log is read is no part of it, unless the reader follows.
+func TestLogOfBusyContainer(t *testing.T) {
+	s, dir := newStore(t)
+	e := reserve(t, s, Request{Name: "db", Detached: true})
+	c := dir + "/rl-run/c/db/"
+	for lines, want := range map[int]string{-1: "1\n2\n3\n4\n", 3: "2\n3\n4\n"} {
+		put(t, c+"log.1", "1\n2\n")
+		put(t, c+"log", "3\n4\n")
+		l, err := e.Log()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := busy{log: c + "log", left: 20}
+		if err := l.Write(&b, lines, false); err != nil || b.String() != want {
+			t.Errorf("%d lines: %q, %v, want %q", lines, b.String(), err, want)
+		}
+	}
+}
+
+// busy has the container write a line with each write of the reader.
+type busy struct {
+	bytes.Buffer
+	log  string
+	left int
+}
+
+func (b *busy) Write(p []byte) (int, error) {
+	if b.left--; b.left >= 0 {
+		f, err := os.OpenFile(b.log, os.O_WRONLY|os.O_APPEND, 0)
+		if err == nil {
+			_, err = f.WriteString("more\n")
+			_ = f.Close()
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return b.Buffer.Write(p)
+}
+
 // What was gone before it could be read is told.
 func TestFollowLoses(t *testing.T) {
 	s, dir := newStore(t)
