@@ -92,15 +92,20 @@ func detached(f *flags, host *launch.Host, start launcher) int {
 		return fail(err)
 	}
 	defer l.entry.Close()
-	code := l.detach(start)
-	if code != 0 {
+	if code := l.detach(start); code != 0 {
 		if err := l.end(); err != nil {
 			fail(err)
 		}
+		return code
 	}
-	return code
+	// From here on the container runs, and what is written down of it stays: without that nobody could end it.
+	if _, err := os.Stdout.WriteString(l.entry.Name + "\n"); err != nil {
+		return fail(&launch.Hinted{Err: err, Hint: l.entry.Name + " runs; rl-rm -f " + l.entry.Name + " ends and removes it"})
+	}
+	return 0
 }
 
+// detach starts the container and leaves it; after a failure nothing of it runs.
 func (l *listing) detach(start launcher) int {
 	e := l.entry
 	exit, err := e.ExitFile()
@@ -129,7 +134,7 @@ func (l *listing) detach(start launcher) int {
 	} else {
 		l.heir.Release()
 	}
-	return say(e.Name + "\n")
+	return 0
 }
 
 const notListed = "the container is not listed: "

@@ -1,0 +1,21 @@
+package life
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/rl-run/rl-run/internal/leak"
+	"github.com/rl-run/rl-run/internal/trial"
+)
+
+// A container whose name could not be printed runs, so it stays listed, and the error names it.
+func TestNameThatCannotBePrinted(t *testing.T) {
+	leak.Watch(t)
+	t.Cleanup(func() { rl(t, "rl-rm", "-f", "db").OK(t) })
+	args := []string{"-c", `exec "$@" >/dev/full`, "sh", trial.Bin(t, "rl-run"), "-d", "--name", "db", "--net=none"}
+	trial.Command{Path: "/bin/sh", Args: append(args, trial.Tree(t, "busybox"), "sleep", "1000")}.Run(t).
+		Fails(t, 125, "write /dev/stdout: no space left on device\n", "hint: db runs; rl-rm -f db ends and removes it\n")
+	if out := rl(t, "rl-ps", "-a").OK(t); !strings.Contains(out, "\ndb    running  ") {
+		t.Errorf("rl-ps -a:\n%s", out)
+	}
+}
