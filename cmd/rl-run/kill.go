@@ -10,6 +10,7 @@ import (
 
 	"github.com/rl-run/rl-run/container"
 	"github.com/rl-run/rl-run/internal/nearest"
+	"github.com/rl-run/rl-run/internal/pid1"
 	"github.com/rl-run/rl-run/launch"
 )
 
@@ -24,7 +25,8 @@ Examples:
 Options:
   -s, --signal SIGNAL  a name with or without SIG, or a number (KILL)
 
-The command of the container gets the signal; KILL ends all of its processes.
+The command of the container gets the signal; KILL ends all of its processes, and
+rl-kill waits for that.
 `
 
 // kill is rl-kill.
@@ -48,13 +50,22 @@ func kill(args []string) int {
 			Hint: "rl-exec NAME kill -STOP -1 stops all that runs in it",
 		})
 	}
-	return c.each(containers(), names, func(e *container.Entry) error {
-		p, err := e.Open()
+	s := containers()
+	return c.each(s, names, func(e *container.Entry) error {
+		p, err := openToEnd(e)
 		if err != nil {
 			return err
 		}
 		defer p.Close()
-		if err := p.Signal(number); err != nil {
+		switch {
+		case number == unix.SIGKILL:
+			err = p.end(s, e.Name)
+		case number == pid1.SweepSignal && p.sweeps:
+			err = fmt.Errorf("-s %s: it would end all of the container's processes, which has no pid namespace of its own", name)
+		default:
+			err = p.Signal(number)
+		}
+		if err != nil {
 			return err
 		}
 		say(e.Name + "\n")

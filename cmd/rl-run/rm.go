@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/container"
 	"github.com/rl-run/rl-run/launch"
@@ -81,19 +80,12 @@ func remove(args []string) int {
 
 // end kills a container and waits for its end.
 func end(s *container.Store, e *container.Entry) error {
-	p, err := e.Open()
+	p, err := openToEnd(e)
 	if err != nil {
 		return ignoreEnded(err)
 	}
 	defer p.Close()
-	if err := killed(p.Signal(unix.SIGKILL)); err != nil {
-		return err
-	}
-	if err := finish(p, patience); err != nil {
-		return err
-	}
-	settle(s, e.Name, p)
-	return nil
+	return p.end(s, e.Name)
 }
 
 func ignoreEnded(err error) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -27,9 +26,6 @@ The signal is SIGTERM, unless the container was started with another --stop-sign
 Containers that have ended already are passed over.
 `
 
-// patience is how long the kernel may take to end what was killed.
-const patience = 10 * time.Second
-
 // stop is rl-stop.
 func stop(args []string) int {
 	seconds := wholeSeconds(10)
@@ -43,20 +39,21 @@ func stop(args []string) int {
 	}
 	s := containers()
 	// All are told before the first is waited for.
-	told := make(map[string]*container.Process, len(names))
+	told := make(map[string]*ending, len(names))
 	code = c.each(s, names, func(e *container.Entry) error {
 		if told[e.Name] != nil {
 			return nil
 		}
-		p, err := e.Open()
+		p, err := openToEnd(e)
 		if err != nil {
 			return unlessEnded(e, err)
 		}
 		told[e.Name] = p
-		if seconds == 0 {
-			return killed(p.Signal(unix.SIGKILL))
+		signal := stopSignal(e)
+		if seconds == 0 || signal == unix.SIGKILL {
+			return p.kill()
 		}
-		return killed(p.Signal(stopSignal(e)))
+		return killed(p.Signal(signal))
 	})
 	end := time.Now().Add(time.Duration(seconds) * time.Second)
 	for _, name := range names {
@@ -69,10 +66,10 @@ func stop(args []string) int {
 		if seconds < 0 {
 			wait = -1
 		}
-		if err := finish(p, wait); err != nil {
+		if err := p.finish(wait); err != nil {
 			code = fail(c.about(s, name, err))
 		} else {
-			settle(s, name, p)
+			p.settle(s, name)
 			say(name + "\n")
 		}
 		p.Close()
@@ -104,36 +101,6 @@ func killed(err error) error {
 		return nil
 	}
 	return err
-}
-
-// finish waits for the end, and kills when that takes too long.
-func finish(p *container.Process, wait time.Duration) error {
-	ended, err := p.Wait(wait)
-	if ended || err != nil {
-		return err
-	}
-	if err := killed(p.Signal(unix.SIGKILL)); err != nil {
-		return err
-	}
-	if ended, err = p.Wait(patience); err == nil && !ended {
-		err = fmt.Errorf("process %d was killed and is still there: a system call of it does not end", p.PID)
-	}
-	return err
-}
-
-// settle waits until how a container ended is written down, and one of the foreground is removed.
-func settle(s *container.Store, name string, p *container.Process) {
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		e, err := s.Find(name)
-		if err != nil {
-			return
-		}
-		going := e.State.Init.PID == p.PID && e.Settling()
-		e.Close()
-		if !going {
-			return
-		}
-	}
 }
 
 // wholeSeconds is the value of -t.

@@ -19,3 +19,13 @@ func TestNameThatCannotBePrinted(t *testing.T) {
 		t.Errorf("rl-ps -a:\n%s", out)
 	}
 }
+
+// After a kill the name is free, and what is kept can be removed.
+func TestKillWaits(t *testing.T) {
+	leak.Watch(t)
+	for range 20 {
+		start(t, "db", stubborn)
+		rl(t, "rl-kill", "db").OK(t)
+		rl(t, "rl-rm", "db").OK(t)
+	}
+}

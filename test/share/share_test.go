@@ -99,6 +99,33 @@ func TestPID(t *testing.T) {
 	}
 }
 
+// Whoever ends a container without a pid namespace of its own ends all of its processes: the kernel does not.
+func TestEndWithoutOwnPID(t *testing.T) {
+	for _, pid := range []string{"host", "container:a"} {
+		for _, command := range []string{"rl-kill b", "rl-rm -f b", "rl-stop -t 0 b", "rl-stop -t 1 b"} {
+			t.Run(pid+" "+command, func(t *testing.T) {
+				leak.Watch(t)
+				start(t, "a", idle, "--net=none")
+				start(t, "b", "trap '' TERM; (setsid sleep 44441 &); sleep 44442 & wait", "--net=none", "--pid="+pid)
+				rl(t, "rl-exec", "-d", "b", "sleep", "44443").OK(t)
+				args := strings.Fields(command)
+				rl(t, args[0], args[1:]...).OK(t)
+				ps := trial.Command{Path: "/bin/ps", Args: []string{"-o", "args", "-U", fmt.Sprint(os.Getuid())}}
+				if out := ps.Run(t).OK(t); strings.Contains(out, "sleep 4444") {
+					t.Errorf("of b is left: %s", out)
+				}
+				if args[0] != "rl-rm" {
+					if out := rl(t, "rl-wait", "b").OK(t); out != "137" {
+						t.Errorf("b ended with %s", out)
+					}
+				}
+			})
+		}
+	}
+	start(t, "b", idle, "--net=none", "--pid=host")
+	rl(t, "rl-kill", "-s", "RTMAX", "b").Fails(t, 125, "kill b: -s RTMAX: it would end all of the container's processes")
+}
+
 func TestNet(t *testing.T) {
 	leak.Watch(t)
 	start(t, "a", "mkdir -p /tmp/www; echo here is a >/tmp/www/index.html; exec httpd -f -p 127.0.0.1:8080 -h /tmp/www", "--net=none")
