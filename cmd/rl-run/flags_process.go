@@ -99,6 +99,9 @@ func (f *flags) process(w *words) error {
 	if !known {
 		return noSignal("--stop-signal", w.stopSignal)
 	}
+	if err := kept(stop); err != nil && !f.spec.NoInit {
+		return fmt.Errorf("--stop-signal %s: %w", w.stopSignal, err)
+	}
 	return nil
 }
 

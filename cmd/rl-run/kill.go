@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -41,13 +42,14 @@ func kill(args []string) int {
 		return code
 	}
 	number, ok := signalNumber(name)
-	switch {
-	case !ok:
+	if !ok {
 		return fail(noSignal("-s", name))
-	case number == unix.SIGSTOP:
+	}
+	if err := kept(number); err != nil {
+		short := strings.TrimPrefix(unix.SignalName(number), "SIG")
 		return fail(&launch.Hinted{
-			Err:  fmt.Errorf("-s %s: it would stop the container's init alone, which cannot pass it on", name),
-			Hint: "rl-exec NAME kill -STOP -1 stops all that runs in it",
+			Err:  fmt.Errorf("-s %s: %w", name, err),
+			Hint: "rl-exec NAME kill -" + short + " PID sends it to one of the container's processes",
 		})
 	}
 	s := containers()
@@ -71,6 +73,17 @@ func kill(args []string) int {
 		say(e.Name + "\n")
 		return nil
 	})
+}
+
+// kept says why a container's init would not pass a signal on to the command; nil where it does.
+func kept(s unix.Signal) error {
+	switch s {
+	case unix.SIGSTOP:
+		return errors.New("it would stop the container's init alone, which cannot pass it on")
+	case unix.SIGCHLD, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG:
+		return errors.New("the container's init takes it for its own, and does not pass it on")
+	}
+	return nil
 }
 
 // signalNumber takes what podman takes: names with or without SIG, in either case, numbers, and real-time signals such

@@ -93,6 +93,8 @@ func TestMalformedValues(t *testing.T) {
 		{line: "--stop-signal TREM TREE", error: `--stop-signal "TREM": no such signal (did you mean TERM?)`},
 		{line: "--stop-signal sigtrem TREE", error: `--stop-signal "sigtrem": no such signal (did you mean TERM?)`},
 		{line: "--stop-signal bogus TREE", error: `--stop-signal "bogus": no such signal (expected …`},
+		{line: "--stop-signal STOP TREE", error: "--stop-signal STOP: it would stop the container's init alone, which cannot pass it on"},
+		{line: "--stop-signal pipe TREE", error: "--stop-signal pipe: the container's init takes it for its own, and does not pass it on"},
 		{line: "--stop-signal 65 TREE", error: `--stop-signal "65": no such signal (expected …`},
 		{line: "--security-opt x TREE", error: `--security-opt "x": ` + security},
 		{line: "--security-opt seccomp TREE", error: `--security-opt "seccomp": ` + security},

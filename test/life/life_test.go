@@ -143,7 +143,10 @@ func TestNamesThatAreNot(t *testing.T) {
 	}
 	rl(t, "rl-stop", "-t", "soon", "web").Fails(t, 125, `--time "soon": expected whole seconds`)
 	rl(t, "rl-kill", "-s", "FOO", "web").Fails(t, 125, `-s "FOO": no such signal`)
-	rl(t, "rl-kill", "-s", "STOP", "web").Fails(t, 125, "-s STOP: it would stop the container's init alone", "hint: rl-exec")
+	rl(t, "rl-kill", "-s", "STOP", "web").Fails(t, 125, "-s STOP: it would stop the container's init alone", "hint: rl-exec NAME kill -STOP PID")
+	for _, s := range []string{"PIPE", "URG", "TTIN", "TTOU", "CHLD"} {
+		rl(t, "rl-kill", "-s", s, "web").Fails(t, 125, "-s "+s+": the container's init takes it for its own", "hint: rl-exec NAME kill -"+s+" PID")
+	}
 	rl(t, "rl-logs", "--tail", "x", "web").Fails(t, 125, `--tail "x": expected a number of lines`)
 	rl(t, "rl-logs", "--folow", "web").Fails(t, 125, "unknown flag --folow (did you mean --follow?)")
 	rl(t, "rl-ps", "web").Fails(t, 125, `rl-ps: "web" is one word too many`)
