@@ -46,7 +46,9 @@ const inputGrace = 100 * time.Millisecond
 // and gets the size of the user's terminal; it stays the caller's to close,
 // after Relay has returned.
 //
-// The end of an input that is no terminal ends that direction alone. An error,
+// The end of an input that is no terminal ends that direction alone: as at a
+// keyboard, the pty gets its end-of-file character, but not while it is read byte
+// by byte, when that would be a byte like others. An error,
 // an *os.PathError, means that the user is gone: the output cannot be written
 // (EPIPE, EIO), or the terminal hung up (EIO). To close the master is then what
 // a terminal does when it goes away: it sends SIGHUP inside.
@@ -154,6 +156,7 @@ func (s *Session) copyInput(master int) {
 		return
 	}
 	buf := make([]byte, inputBuffer)
+	last := byte('\n')
 	for {
 		switch s.mayRead() {
 		case readNever:
@@ -172,7 +175,10 @@ func (s *Session) copyInput(master int) {
 		case errors.Is(err, unix.EAGAIN):
 			continue
 		case err != nil || n == 0:
-			if s.inIsTTY && (err != nil || events&unix.POLLHUP != 0) {
+			switch {
+			case !s.inIsTTY:
+				s.feedEnd(master, last)
+			case err != nil || events&unix.POLLHUP != 0:
 				s.hungUp()
 			}
 			return
@@ -180,6 +186,7 @@ func (s *Session) copyInput(master int) {
 		if !s.feed(master, buf[:n]) {
 			return
 		}
+		last = buf[n-1]
 	}
 }
 

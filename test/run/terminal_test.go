@@ -314,3 +314,12 @@ func TestJobOfTheCallersShell(t *testing.T) {
 	}
 	unchanged(t, p, before)
 }
+
+// A file as standard input ends in a terminal of the container's, too.
+func TestEndOfFileInTerminal(t *testing.T) {
+	tree := begin(t)
+	r := trial.Command{Args: []string{"--quiet", "-it", tree, "sh", "-c", "tr a-z A-Z; echo $?"}, Stdin: trial.StdinText("one\ntwo")}.Run(t)
+	if r.OK(t); !strings.HasSuffix(r.Stdout, "ONE\r\nTWO0\r\n") { // behind the echo
+		t.Errorf("%q", r.Stdout)
+	}
+}
