@@ -23,12 +23,21 @@ func (c *compiler) attributes() {
 		c.inCmd(plan.NullStdin{}, "")
 	}
 	if c.spec.Detach && !c.spec.Terminal {
-		c.inCmd(plan.KeepOutput{}, "")
+		c.keepOutput()
 	}
 	c.openFiles()
 	c.inCmd(plan.CloseOnExec{Keep: c.host.Listen.Count}, "")
 	c.inCmd(plan.DropBounding{Keep: uint64(c.sets.Bounding), Last: c.host.LastCap}, "first, while CAP_SETPCAP is there")
 	c.inCmd(plan.ResetSignals{}, "")
+}
+
+// keepOutput connects the command to the keeper.
+func (c *compiler) keepOutput() {
+	if !c.foreignIDs(c.User.UID, c.User.GID) {
+		c.inCmd(plan.KeepOutput{}, "")
+		return
+	}
+	c.inCmd(plan.KeepOutput{Give: true, UID: c.User.UID, GID: c.User.GID}, "/dev/stdout is opened by its owner")
 }
 
 // exec is the rest of the command's way, in its root.

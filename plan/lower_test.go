@@ -19,6 +19,7 @@ import (
 var allSteps = []Step{
 	StartKeeper{},
 	KeepOutput{},
+	KeepOutput{Give: true, UID: 1000, GID: 1000},
 	ExecKeeper{Log: 1 << 20},
 	ExecKeeper{Log: 1 << 20, Group: true},
 	StartInit{unix.CLONE_NEWUSER},

@@ -13,8 +13,12 @@ import (
 // starts init in its place.
 type StartKeeper struct{}
 
-// KeepOutput gives what the command writes to the keeper.
-type KeepOutput struct{}
+// KeepOutput gives what the command writes to the keeper. With Give the pipe for that becomes those ids' of the
+// container: /dev/stdout and /dev/stderr open it anew, as its owner may.
+type KeepOutput struct {
+	Give     bool
+	UID, GID uint32
+}
 
 // ExecKeeper replaces the keeper by the static keeper. Log is how many bytes of
 // output it keeps. With Group it looks at the end after the control group that
@@ -34,7 +38,13 @@ func (KeepOutput) Kind() Kind { return KindKeepOutput }
 func (ExecKeeper) Kind() Kind { return KindExecKeeper }
 
 func (StartKeeper) String() string { return "start the keeper" }
-func (KeepOutput) String() string  { return "connect stdout and stderr to the keeper" }
+func (s KeepOutput) String() string {
+	if s.Give {
+		return fmt.Sprintf("connect stdout and stderr to the keeper, as %d:%d's", s.UID, s.GID)
+	}
+	return "connect stdout and stderr to the keeper"
+}
+
 func (s ExecKeeper) String() string {
 	text := fmt.Sprintf("exec keeper, log %d bytes", s.Log)
 	if s.Group {
@@ -43,7 +53,11 @@ func (s ExecKeeper) String() string {
 	return text
 }
 
-func (KeepOutput) lower(p *program) {
+func (s KeepOutput) lower(p *program) {
+	if s.Give {
+		// EPERM, EINVAL: the container has no such id, or none for the caller, whose the pipe is.
+		p.call(unix.SYS_FCHOWN, lit(p.detach.logW), lit(s.UID), lit(s.GID)).skips(0, unix.EPERM, unix.EINVAL)
+	}
 	for _, fd := range [...]int{1, 2} {
 		p.call(unix.SYS_DUP3, lit(p.detach.logW), lit(fd), lit(0))
 	}

@@ -1,6 +1,7 @@
 package life
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -27,5 +28,19 @@ func TestKillWaits(t *testing.T) {
 		start(t, "db", stubborn)
 		rl(t, "rl-kill", "db").OK(t)
 		rl(t, "rl-rm", "db").OK(t)
+	}
+}
+
+// What a detached container's user writes to /dev/stdout and /dev/stderr is kept, too.
+func TestOutputOfUser(t *testing.T) {
+	leak.Watch(t)
+	const script = "echo one >/dev/stdout; echo two >/dev/stderr; echo three"
+	for i, options := range [][]string{nil, {"-u", "1000"}, {"-u", "1000", "--cap-drop=ALL"}, {"-u", "1000", "--init=false"}, {"--userns=keep-id"}} {
+		name := fmt.Sprint("db", i)
+		start(t, name, script, options...)
+		rl(t, "rl-wait", name).OK(t)
+		if out := rl(t, "rl-logs", name).OK(t); out != "one\ntwo\nthree" {
+			t.Errorf("%q: %q", options, out)
+		}
 	}
 }
