@@ -206,6 +206,13 @@ func target(s *container.Store, name string, spec *launch.Spec) (*launch.Target,
 		if err != nil {
 			return nil, fmt.Errorf("--ulimit %w", err)
 		}
+		var has unix.Rlimit // it may be lower here than where the container was started
+		if err := unix.Getrlimit(l.Resource, &has); err != nil {
+			return nil, os.NewSyscallError("getrlimit", err)
+		}
+		if err := l.Check(has.Max); err != nil {
+			return nil, err
+		}
 		spec.Ulimits = append(spec.Ulimits, l)
 	}
 	if spec.User.User == "" && !spec.Terminal {

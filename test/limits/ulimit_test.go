@@ -18,6 +18,8 @@ func TestUlimit(t *testing.T) {
 	if s := inspect(t, "victim", "Limits"); s != "map[Applied:map[ulimit:nofile=100:200 core=0] Asked:map[ulimit:nofile=100:200 core=0] Cgroup:]" {
 		t.Errorf("Limits is %s", s)
 	}
+	lower := trial.Command{Path: "/bin/sh", Args: []string{"-c", `ulimit -n 150 && exec "$@"`, "sh", trial.Bin(t, "rl-exec"), "victim", "true"}}
+	lower.Run(t).Fails(t, 125, "execute in victim: --ulimit nofile=100:200: the caller's hard limit is 150, and only root can raise it")
 	r.Signal(15)
 	r.Wait()
 	run(t, []string{"--ulimit", "files=1"}, "true").Fails(t, 125, `--ulimit "files=1": expected NAME=SOFT[:HARD]`)
