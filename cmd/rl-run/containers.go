@@ -64,7 +64,7 @@ func (c *command) each(s *container.Store, names []string, do func(*container.En
 	for _, name := range names {
 		e, err := s.Find(name)
 		if err == nil {
-			err = do(e)
+			err = damaged(e, do(e))
 			e.Close()
 		}
 		if err != nil {
@@ -72,6 +72,14 @@ func (c *command) each(s *container.Store, names []string, do func(*container.En
 		}
 	}
 	return code
+}
+
+// damaged adds the remedy to an error of a container whose state is damaged.
+func damaged(e *container.Entry, err error) error {
+	if err == nil || e.Status != container.Damaged || launch.Hint(err) != "" {
+		return err
+	}
+	return &launch.Hinted{Err: err, Hint: "rl-rm -f " + e.Name + " ends and removes it"}
 }
 
 // about says of which container an error is, and which one may have been meant.

@@ -282,7 +282,7 @@ func TestDamagedState(t *testing.T) {
 		t.Errorf("rl-ps --json:\n%s", out)
 	}
 	for _, command := range []string{"rl-stop", "rl-kill", "rl-wait", "rl-inspect"} {
-		rl(t, command, "db").Fails(t, 125, "rl-run: error: ", " db: ")
+		rl(t, command, "db").Fails(t, 125, "rl-run: error: ", " db: ", "rl-run: hint: rl-rm -f db ends and removes it\n")
 	}
 	rl(t, "rl-rm", "db").Fails(t, 125, "hint: rl-rm -f db")
 	rl(t, "rl-rm", "-f", "db").OK(t) // and its processes are gone, says package leak
