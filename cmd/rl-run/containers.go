@@ -76,7 +76,7 @@ func (c *command) each(s *container.Store, names []string, do func(*container.En
 
 // damaged adds the remedy to an error of a container whose state is damaged.
 func damaged(e *container.Entry, err error) error {
-	if err == nil || e.Status != container.Damaged || launch.Hint(err) != "" {
+	if err == nil || e.Status != container.Damaged || launch.Hint(err) != "" || errors.Is(err, container.ErrNoExit) {
 		return err
 	}
 	return &launch.Hinted{Err: err, Hint: "rl-rm -f " + e.Name + " ends and removes it"}

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"strconv"
-
-	"github.com/rl-run/rl-run/container"
-)
+import "strconv"
 
 const waitHelp = `rl-wait waits until containers have ended and prints their exit codes.
 
@@ -24,11 +20,33 @@ func wait(args []string) int {
 	if done {
 		return code
 	}
-	return c.each(containers(), names, func(e *container.Entry) error {
-		exit, err := e.Wait()
-		if err == nil {
-			say(strconv.Itoa(exit.Code) + "\n")
+	s := containers()
+	type end struct {
+		code int
+		err  error
+	}
+	// At the same time: those of the foreground vanish when they end.
+	ends := make([]chan end, len(names))
+	for i, name := range names {
+		ends[i] = make(chan end, 1)
+		e, err := s.Find(name)
+		if err != nil {
+			ends[i] <- end{err: err}
+			continue
 		}
-		return err
-	})
+		go func() {
+			defer e.Close()
+			exit, err := e.Wait()
+			ends[i] <- end{exit.Code, damaged(e, err)}
+		}()
+	}
+	for i, name := range names {
+		end := <-ends[i]
+		if end.err != nil {
+			code = fail(c.about(s, name, end.err))
+			continue
+		}
+		say(strconv.Itoa(end.code) + "\n")
+	}
+	return code
 }

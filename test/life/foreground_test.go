@@ -161,3 +161,17 @@ func TestRuntimeDirectoryVanishes(t *testing.T) {
 		t.Errorf("rl-wait: %q", out)
 	}
 }
+
+// rl-wait tells of each that ran when it was called, in whatever order they end.
+func TestWaitForSeveral(t *testing.T) {
+	leak.Watch(t)
+	a, b := front(t, patient, "--name", "a"), front(t, patient, "--name", "b")
+	waiting := wait(t, "a", "b")
+	rl(t, "rl-kill", "b").OK(t)
+	b.Wait()
+	rl(t, "rl-stop", "a").OK(t)
+	a.Wait()
+	if out := waiting.Wait().OK(t); out != "7\n137" {
+		t.Errorf("rl-wait: %q", out)
+	}
+}

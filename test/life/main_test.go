@@ -56,21 +56,25 @@ func ready(t *testing.T, name string) {
 	}
 }
 
-// wait starts rl-wait, and returns when that holds the container's pidfd.
-func wait(t *testing.T, name string) *trial.Running {
+// wait starts rl-wait, and returns when that holds the containers' pidfds.
+func wait(t *testing.T, names ...string) *trial.Running {
 	t.Helper()
-	r := trial.Command{Path: trial.Bin(t, "rl-wait"), Args: []string{name}}.Start(t)
+	r := trial.Command{Path: trial.Bin(t, "rl-wait"), Args: names}.Start(t)
 	fds := fmt.Sprintf("/proc/%d/fd/", r.Pid)
 	for end := time.Now().Add(trial.Timeout); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		links, _ := filepath.Glob(fds + "*")
+		held := 0
 		for _, fd := range links {
 			// pidfd:[N] since Linux 6.9
 			if to, err := os.Readlink(fd); err == nil && strings.Contains(to, "pidfd") {
-				time.Sleep(20 * time.Millisecond) // in a look at the status there is one, too
-				return r
+				held++
 			}
 		}
+		if held >= len(names) {
+			time.Sleep(20 * time.Millisecond) // in a look at the status there is one, too
+			return r
+		}
 	}
-	t.Fatalf("rl-wait %s does not wait", name)
+	t.Fatalf("rl-wait %s does not wait", names)
 	return nil
 }
