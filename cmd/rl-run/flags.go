@@ -24,10 +24,11 @@ type flags struct {
 	timing  bool
 	version bool
 
-	user       string // as it was asked for
-	stopSignal int
-	covered    bool // the state of containers lies in ROOTFS
-	before     int  // words before the command, where they say all that there is to know; else 0
+	user        string // as it was asked for
+	stopSignal  int
+	covered     bool // the state of containers lies in ROOTFS
+	removeLater bool // --rm with -d
+	before      int  // words before the command, where they say all that there is to know; else 0
 }
 
 // parse reads the command line up to ROOTFS; what follows belongs to the

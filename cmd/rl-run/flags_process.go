@@ -75,6 +75,9 @@ func readPipe(name string) []byte {
 	return text
 }
 
+// keptUntil is what --rm does not change.
+const keptUntil = "with -d exit code and output are kept until rl-rm"
+
 func (f *flags) refusals(w *words) error {
 	switch {
 	case w.privileged:
@@ -86,6 +89,9 @@ func (f *flags) refusals(w *words) error {
 		return fmt.Errorf("--init=false: with --pid=%s nobody would end what the command leaves running", f.spec.PID)
 	}
 	f.spec.NoInit = !w.init
+	if f.removeLater = w.remove && f.spec.Detach; f.removeLater && f.spec.Strict {
+		return errors.New("--strict: --rm: " + keptUntil)
+	}
 	return nil
 }
 

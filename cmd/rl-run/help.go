@@ -99,7 +99,7 @@ Process:
   -d, --detach         leave the container to run, print its name
   --name NAME          by which rl-ps, rl-exec and the others know it
   --stop-signal SIGNAL       what rl-stop sends (TERM)
-  --rm                 accepted: nothing is left in any case
+  --rm                 accepted: without -d nothing is left in any case
   --privileged         refused: it says what to use instead
 
 Insight:

@@ -68,6 +68,9 @@ func run(args []string) int {
 	start := func(k plan.Keep, before func(*launch.Start) error) (*launch.Container, error) {
 		return launch.Launch(&f.spec, &host, filter, plan.Options{Verbose: f.verbose, Timing: f.timing, Keep: k}, note, before)
 	}
+	if f.removeLater {
+		note("--rm: " + keptUntil)
+	}
 	if f.spec.Detach {
 		return detached(f, &host, start)
 	}

@@ -44,3 +44,13 @@ func TestOutputOfUser(t *testing.T) {
 		}
 	}
 }
+
+func TestRemovalIsNotSilentlyLeftOut(t *testing.T) {
+	leak.Watch(t)
+	t.Cleanup(func() { rl(t, "rl-rm", "-f", "db").OK(t) })
+	args := []string{"-d", "--rm", "--name", "db", "--net=none", trial.Tree(t, "busybox"), "true"}
+	trial.Run(t, append([]string{"--strict"}, args...)...).Fails(t, 125, "--strict: --rm: with -d exit code and output are kept until rl-rm\n")
+	if r := trial.Run(t, args...); r.OK(t) != "db" || !strings.Contains(r.Stderr, "note: --rm: with -d exit code and output are kept until rl-rm\n") {
+		t.Errorf("%+v", r)
+	}
+}

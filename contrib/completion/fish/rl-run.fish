@@ -81,7 +81,7 @@ complete -c rl-run -n 'not __rl_run_words >/dev/null' -l init -a 'false' -d 'an 
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l detach -s d -d 'leave the container to run, print its name'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l name -x -d 'by which rl-ps, rl-exec and the others know it'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l stop-signal -x -a 'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS' -d 'what rl-stop sends (TERM)'
-complete -c rl-run -n 'not __rl_run_words >/dev/null' -l rm -d 'accepted: nothing is left in any case'
+complete -c rl-run -n 'not __rl_run_words >/dev/null' -l rm -d 'accepted: without -d nothing is left in any case'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l privileged -d 'refused: it says what to use instead'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l explain -a 'text json sh' -d 'print the plan and start nothing'
 complete -c rl-run -n 'not __rl_run_words >/dev/null' -l show-secrets -d 'values of -e in the printed plan, not names alone'
