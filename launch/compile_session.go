@@ -69,7 +69,12 @@ func (c *compiler) nest() error {
 	if c.spec.Net == NetAuto {
 		name = session.Auto
 	}
-	if n, known := s.Network(name); known && (named || s.Upstream != "" && c.spec.MTU == 0) { // a bridge's links have its MTU
+	// a bridge's links have its MTU; its way out begins where the session was started
+	if n, known := s.Network(name); known && (named || s.Upstream != "" && c.spec.MTU == 0 && !s.Elsewhere) {
+		if s.Elsewhere && !n.Internal {
+			return hinted(fmt.Errorf("--net=%s: its way out begins in another net namespace than this one", name),
+				"rl-net stop ends the session; the next one begins in the net namespace of who starts it")
+		}
 		if err := c.spec.fits(n); err != nil {
 			return err
 		}

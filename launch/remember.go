@@ -181,6 +181,7 @@ func (s *Spec) premises(h *Host, dir string) (list []plan.Premise) {
 			add(plan.SameFile(fmt.Sprintf("/proc/%d/ns/user", h.Session.Pid), 0))
 			if s.Net != NetNone {
 				add(plan.Source(usermode.Beyond4))
+				add(plan.SameFile("/proc/self/ns/net", 0)) // where the session's way out begins
 			}
 		}
 	}

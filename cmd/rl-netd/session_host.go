@@ -40,13 +40,16 @@ func newHost(d session.Dir) (*host, error) {
 		dir: d, networks: map[string]*bridge{},
 		work: make(chan func()), ended: make(chan struct{}), over: make(chan struct{}),
 	}
+	var err error
+	if s.state.Outside, err = namespace("net"); err != nil { // as long as this thread is in it
+		return nil, err
+	}
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return nil, fmt.Errorf("make a net namespace: %w", os.NewSyscallError("unshare", err))
 	}
 	if err := prepare(); err != nil {
 		return nil, err
 	}
-	var err error
 	if s.firewall, err = firewall.New(); err != nil {
 		return nil, err
 	}
@@ -123,14 +126,21 @@ func (s *host) describe() error {
 	}
 	s.state.UIDMap, s.state.GIDMap = maps.UID, maps.GID
 	for name, into := range map[string]*uint64{"user": &s.state.UserNS, "net": &s.state.NetNS} {
-		var st unix.Stat_t
-		if err := unix.Stat("/proc/self/ns/"+name, &st); err != nil {
-			return &os.PathError{Op: "stat", Path: "/proc/self/ns/" + name, Err: err}
+		if *into, err = namespace(name); err != nil {
+			return err
 		}
-		*into = st.Ino
 	}
 	s.state.Created = time.Now().UTC()
 	return nil
+}
+
+// namespace is the inode number of the namespace of a kind in which the first thread is.
+func namespace(kind string) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/"+kind, &st); err != nil {
+		return 0, &os.PathError{Op: "stat", Path: "/proc/self/ns/" + kind, Err: err}
+	}
+	return st.Ino, nil
 }
 
 // restore brings up what is written down, and the network of those who name none.

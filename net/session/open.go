@@ -24,6 +24,9 @@ type Session struct {
 	// Pidfd is close-on-exec. setns(Pidfd, CLONE_NEWUSER) joins the user
 	// namespace; with CLONE_NEWNET the net namespace too, since Linux 5.8.
 	Pidfd int
+	// Elsewhere: the caller is in another net namespace than that in which the session's way
+	// out begins, so that by it he would reach what he himself does not.
+	Elsewhere bool
 }
 
 // Open finds the caller's session. It costs a dozen system calls.
@@ -66,7 +69,12 @@ func Open(d Dir) (*Session, error) {
 		_ = unix.Close(pidfd)
 		return nil, err
 	}
-	return &Session{State: state, Pidfd: pidfd}, nil
+	var own unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/net", &own); err != nil {
+		_ = unix.Close(pidfd)
+		return nil, &os.PathError{Op: "stat", Path: "/proc/self/ns/net", Err: err}
+	}
+	return &Session{State: state, Pidfd: pidfd, Elsewhere: state.Outside != 0 && state.Outside != own.Ino}, nil
 }
 
 // Close gives the pidfd back.

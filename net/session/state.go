@@ -30,6 +30,9 @@ type State struct {
 	// UserNS and NetNS are the inode numbers of the namespaces.
 	UserNS uint64
 	NetNS  uint64
+	// Outside is the inode number of the net namespace in which the way out begins: that of
+	// whoever started the session. 0 is one of an earlier version, which does not tell.
+	Outside uint64
 	// UIDMap and GIDMap are the maps of the user namespace; outside ids are those
 	// that the caller sees.
 	UIDMap []plan.Extent

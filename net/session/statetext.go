@@ -25,6 +25,9 @@ func (s State) text() []byte {
 	line := func(words ...any) { fmt.Fprintln(&b, words...) }
 	line("pid", s.Pid, s.StartTime, s.BootID)
 	line("namespaces", s.UserNS, s.NetNS)
+	if s.Outside != 0 {
+		line("outside", s.Outside)
+	}
 	for _, e := range s.UIDMap {
 		line("uid", e.Inside, e.Outside, e.Count)
 	}
@@ -67,6 +70,8 @@ func parseState(text []byte) (s State, err error) {
 			s.Pid, s.StartTime, s.BootID = int(w.number(31)), w.number(64), w.next()
 		case "namespaces":
 			s.UserNS, s.NetNS = w.number(64), w.number(64)
+		case "outside":
+			s.Outside = w.number(64)
 		case "uid":
 			s.UIDMap = append(s.UIDMap, w.extent())
 		case "gid":

@@ -15,7 +15,7 @@ func states() []State {
 	return []State{
 		{Pid: 1, BootID: "x", Created: now},
 		{
-			Pid: 4711, StartTime: 1 << 60, BootID: "0c3bb3b4-9b0e-4a2e-8b0a-000000000000", UserNS: 4026532178, NetNS: 4026532180,
+			Pid: 4711, StartTime: 1 << 60, BootID: "0c3bb3b4-9b0e-4a2e-8b0a-000000000000", UserNS: 4026532178, NetNS: 4026532180, Outside: 4026531840,
 			UIDMap: []plan.Extent{{Inside: 0, Outside: 1000, Count: 1}, {Inside: 1, Outside: 100000, Count: 4294967295}},
 			GIDMap: []plan.Extent{{Inside: 0, Outside: 1000, Count: 1}},
 			Keep:   true, Problem: "two\nlines and \"quotes\" end\nend",

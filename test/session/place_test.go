@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rl-run/rl-run/net/session"
 )
 
 // A container has the address and the names that it asks for, again at once when it has ended.
@@ -101,4 +103,36 @@ func TestPrune(t *testing.T) {
 	if out := rlnet(t, "ls", "--json").OK(t); out != "[]" {
 		t.Errorf("left: %s", out)
 	}
+}
+
+// The session's way out begins where it was started. Whoever is in another net namespace, as in that of a VPN, does not get out by
+// it: auto has a driver of its own, and a named network is refused, but for one that leads nowhere.
+func TestElsewhere(t *testing.T) {
+	begin(t)
+	rlnet(t, "start").OK(t)
+	rlnet(t, "create", "db").OK(t)
+	rlnet(t, "create", "back", "--internal").OK(t)
+	const subnet = "ip -o -4 addr show eth0"
+	here := tree(t, subnet).OK(t)
+	s, err := session.Open(dir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if s.Outside == 0 || s.Elsewhere || s.Outside == s.NetNS {
+		t.Fatalf("the session begins in net namespace %d, elsewhere: %v, its own is %d", s.Outside, s.Elsewhere, s.NetNS)
+	}
+	s.Outside++
+	if err := dir(t).WriteState(s.State); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(here, "inet 10.231.") {
+		t.Errorf("where the session began, auto is %q", here)
+	}
+	if there := tree(t, subnet).OK(t); strings.Contains(there, "inet 10.231.") {
+		t.Errorf("elsewhere, auto is %q", there)
+	}
+	tree(t, "true", "--net=db").Fails(t, 125, "--net=db: its way out begins in another net namespace than this one", "rl-net stop")
+	tree(t, "true", "--net=back").OK(t)
+	tree(t, "true", "--net=none").OK(t)
 }
