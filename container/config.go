@@ -50,6 +50,10 @@ type Network struct {
 	Ports   []string // as -p has them, with the numbers that they got
 	Aliases []string `json:",omitempty"` // further names on a named network
 	DNS     []string `json:",omitempty"`
+
+	// Hosts and Resolv are /etc/hosts and /etc/resolv.conf as its network wants them, for who shares its net namespace.
+	Hosts  Text `json:",omitempty"`
+	Resolv Text `json:",omitempty"`
 }
 
 // Limits are by the names of their options, without dashes, and in the words of their values.

@@ -191,7 +191,7 @@ func (e *Entry) Entrance() (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s/%s: %w", e.path, configFile, leaf(err))
 	}
-	sets, limits, exec := o.object("Capabilities"), o.object("Limits"), o.object("Exec")
+	sets, limits, exec, network := o.object("Capabilities"), o.object("Limits"), o.object("Exec"), o.object("Network")
 	asked := limits.object("Asked")
 	c := &Config{
 		Hostname: field[string](o, "Hostname"), UidMap: o.idMap("UidMap"), GidMap: o.idMap("GidMap"),
@@ -208,6 +208,8 @@ func (e *Entry) Entrance() (*Config, error) {
 		UID: uint32(exec.number("UID")), GID: uint32(exec.number("GID")), Groups: list(exec, "Groups", asID),
 		Workdir: exec.text("Workdir"), Env: list(exec, "Env", asText), FilterFlags: uint(exec.number("FilterFlags")),
 	}
+	c.Network.Hosts, c.Network.Resolv = network.text("Hosts"), network.text("Resolv")
+	o.within("Network", network.err)
 	o.within("Capabilities", sets.err)
 	limits.within("Asked", asked.err)
 	o.within("Limits", limits.err)

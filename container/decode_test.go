@@ -94,13 +94,14 @@ func TestEntrance(t *testing.T) {
 	want := &Config{
 		Hostname: whole.Hostname, UidMap: whole.UidMap, GidMap: whole.GidMap, Seccomp: whole.Seccomp, NoNewPrivs: whole.NoNewPrivs,
 		Limits: Limits{Asked: whole.Limits.Asked}, Exec: whole.Exec,
+		Network:      Network{Hosts: whole.Network.Hosts, Resolv: whole.Network.Resolv},
 		Capabilities: Capabilities{Bounding: whole.Capabilities.Bounding, Ambient: whole.Capabilities.Ambient},
 	}
 	want.Exec.User, want.Exec.Terminal = "", false
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	for _, bad := range []string{"{", `{"UidMap":["1:2"]}`, `{"Capabilities":{"Bounding":["NONE"]}}`, `{"Exec":{"UID":-1}}`, `{"Exec":{"Env":[3]}}`, `{"Limits":{"Asked":{"ulimit":1}}}`} {
+	for _, bad := range []string{"{", `{"UidMap":["1:2"]}`, `{"Capabilities":{"Bounding":["NONE"]}}`, `{"Exec":{"UID":-1}}`, `{"Network":{"Resolv":1}}`, `{"Exec":{"Env":[3]}}`, `{"Limits":{"Asked":{"ulimit":1}}}`} {
 		if err := replaceFile(e.dir, configFile, []byte(bad)); err != nil {
 			t.Fatal(err)
 		}

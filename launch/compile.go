@@ -28,6 +28,8 @@ type Start struct {
 	Terminal bool
 	Sets     caps.Sets // of the command
 	Network  Network
+	Hosts    string          // /etc/hosts
+	Resolv   string          // /etc/resolv.conf
 	driver   usermode.Driver // of kind Auto or None for none
 	nesting  *nesting        // in the network session; nil for none
 	remarks  []string        // the notes that are no fallbacks

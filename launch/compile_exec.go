@@ -30,6 +30,9 @@ type Target struct {
 	GroupsStay bool // setgroups(2) is denied in it
 	Hostname   string
 
+	// Hosts and Resolv are its /etc/hosts and /etc/resolv.conf, as its network wants them; empty where they are not known
+	Hosts, Resolv []byte
+
 	Bounding, Ambient caps.Set // of its command
 	Profile           string   // where the filter comes from, for the printed plan
 	Filter            []unix.SockFilter

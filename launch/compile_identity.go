@@ -227,10 +227,11 @@ func (c *compiler) files() error {
 	if name == "" {
 		name = c.spec.Hostname
 	}
+	c.Hosts, c.Resolv = c.hosts(name), c.resolv()
 	for _, f := range []struct{ name, content string }{
-		{"hosts", c.hosts(name)},
+		{"hosts", c.Hosts},
 		{"hostname", name + "\n"},
-		{"resolv.conf", c.resolv()},
+		{"resolv.conf", c.Resolv},
 	} {
 		target := "/etc/" + f.name
 		if c.mountedOver(target) || f.name == "hostname" && name == "" {
@@ -258,8 +259,8 @@ func (c *compiler) mountedOver(target string) bool {
 
 func (c *compiler) hosts(name string) string {
 	var b strings.Builder
-	if c.spec.Net == NetHost && len(c.host.Hosts) > 0 {
-		b.Write(c.host.Hosts)
+	if shared := c.sharedHosts(); len(shared) > 0 {
+		b.Write(shared)
 		if !strings.HasSuffix(b.String(), "\n") {
 			b.WriteByte('\n')
 		}
@@ -293,7 +294,11 @@ func (c *compiler) resolv() string {
 		fmt.Fprintf(&b, "nameserver %s\n", a)
 	}
 	search, options := c.spec.DNSSearch, c.spec.DNSOption
-	for line := range strings.Lines(string(c.host.Resolv)) {
+	around := c.host.Resolv
+	if of := c.netOwner(); of != nil && len(of.Resolv) > 0 {
+		around = of.Resolv // whose name servers are those that are reached
+	}
+	for line := range strings.Lines(string(around)) {
 		fields := strings.Fields(line)
 		if len(fields) < 2 || fields[0][0] == '#' || fields[0][0] == ';' {
 			continue

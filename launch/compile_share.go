@@ -83,6 +83,27 @@ func (c *compiler) addShare(of *Target, flag uint64) {
 	c.shares = append(c.shares, shared{of, flag})
 }
 
+// netOwner is the container whose net namespace is shared; nil for none.
+func (c *compiler) netOwner() *Target {
+	for _, s := range c.shares {
+		if s.flags&unix.CLONE_NEWNET != 0 {
+			return s.of
+		}
+	}
+	return nil
+}
+
+// sharedHosts is /etc/hosts of whoever gives the net namespace: the names there are those of its addresses.
+func (c *compiler) sharedHosts() []byte {
+	if of := c.netOwner(); of != nil {
+		return of.Hosts
+	}
+	if c.spec.Net == NetHost {
+		return c.host.Hosts
+	}
+	return nil
+}
+
 // joins reports whether namespaces of other containers are shared.
 func (c *compiler) joins() bool { return len(c.shares) > 0 }
 

@@ -207,8 +207,11 @@ var goldens = []golden{
 	{"host-pid-user", "rl-run --net=none --pid=host -u alice ./debian sh", "", []func(*Spec, *Host){func(s *Spec, _ *Host) {
 		s.PID, s.User = Shared, passwd.Spec{User: "alice"}
 	}}},
-	{"share-net", "rl-run --net=container:web ./debian sh", "", []func(*Spec, *Host){func(s *Spec, h *Host) {
-		s.Net, h.Owners = "container:web", map[string]*Target{"web": web()}
+	{"share-net", "rl-run --net=container:web ./debian sh", "web is on a named network", []func(*Spec, *Host){func(s *Spec, h *Host) {
+		of := web()
+		of.Hosts = []byte("127.0.0.1\tlocalhost\n192.0.2.1\thost.rl-run.internal\n")
+		of.Resolv = []byte("nameserver 10.231.4.1\nsearch example.org\n")
+		s.Net, h.Owners = "container:web", map[string]*Target{"web": of}
 	}}},
 	{"share-pid-detach", "rl-run -d --pid=container:web --net=none --cap-add=chown ./debian sh", "", []func(*Spec, *Host){func(s *Spec, h *Host) {
 		s.Detach, s.NoStdin, s.LogSize, s.CapAdd = true, true, 1<<20, []string{"chown"}

@@ -257,6 +257,7 @@ func joinable(e *container.Entry) (*launch.Target, *container.Process, *containe
 		Bounding: caps.Set(config.Capabilities.Bounding), Ambient: caps.Set(config.Capabilities.Ambient),
 	}
 	t.Start = e.State.Init.Start
+	t.Hosts, t.Resolv = []byte(config.Network.Hosts), []byte(config.Network.Resolv)
 	t.Files, t.Dirs = e.Sources()
 	if t.Join, t.User, err = foreign(p); err != nil {
 		return fail(err)

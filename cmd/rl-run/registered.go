@@ -95,6 +95,9 @@ func config(name string, f *flags, host *launch.Host, c *launch.Container) *cont
 
 func networkOf(s *launch.Spec, c *launch.Container) container.Network {
 	n := container.Network{Mode: s.Net, Ports: c.Ports, Aliases: s.Aliases, DNS: s.DNS}
+	if s.Net != launch.NetHost { // whose files are there to be read
+		n.Hosts, n.Resolv = container.Text(c.Hosts), container.Text(c.Resolv)
+	}
 	switch c.Network.Kind {
 	case launch.NetPasta, launch.NetSlirp:
 		n.Driver = c.Network.Kind

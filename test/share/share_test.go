@@ -145,6 +145,24 @@ func TestNet(t *testing.T) {
 	}
 }
 
+// Who shares a net namespace has the name servers of its owner, and the names of its addresses.
+func TestNetFiles(t *testing.T) {
+	leak.Watch(t)
+	start(t, "a", idle, "--net=none", "--dns", "192.0.2.7", "--dns-search", "example.org", "--add-host", "db:192.0.2.8")
+	start(t, "b", idle, "--net=container:a")
+	for _, owner := range []string{"a", "b"} {
+		out := run(t, "cat /etc/resolv.conf /etc/hosts", "--net=container:"+owner, "--add-host", "own:192.0.2.9").OK(t)
+		for _, want := range []string{"nameserver 192.0.2.7\nsearch example.org\n127.0.0.1\tlocalhost\n", "\n192.0.2.8\tdb\n", "\n192.0.2.9\town"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("of %s: no %q in\n%s", owner, want, out)
+			}
+		}
+	}
+	if out := run(t, "cat /etc/resolv.conf", "--net=container:a", "--dns", "192.0.2.6").OK(t); out != "nameserver 192.0.2.6\nsearch example.org" {
+		t.Errorf("with --dns: %q", out)
+	}
+}
+
 func TestIPC(t *testing.T) {
 	leak.Watch(t)
 	self, err := os.Executable()
