@@ -267,8 +267,8 @@ func (c *compiler) hosts(name string) string {
 	} else {
 		b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
 	}
-	if name != "" && name != "localhost" {
-		fmt.Fprintf(&b, "127.0.1.1\t%s\n", name)
+	if own := c.ownAddress(name); own != "" {
+		fmt.Fprintf(&b, "%s\t%s\n", own, name)
 	}
 	for _, a := range c.hostAddresses() {
 		fmt.Fprintf(&b, "%s\t%s\n", a, usermode.HostName)
@@ -284,6 +284,22 @@ func (c *compiler) hosts(name string) string {
 		}
 	}
 	return b.String()
+}
+
+// ownAddress is what the container's /etc/hosts has for its own name; "" where it has none. On a network that knows the name it
+// stands for the address there, for the container as for its neighbours: a server that listens at its own name is to be reached.
+func (c *compiler) ownAddress(name string) string {
+	switch {
+	case name == "", name == "localhost":
+		return ""
+	case !c.onBridge(), c.nesting.network.Isolated, !slices.Contains(c.spec.registered(), name):
+		return "127.0.1.1"
+	case c.spec.IP.IsValid():
+		return c.spec.IP.String()
+	case len(c.spec.DNS) > 0: // the name server that knows it is not asked
+		return "127.0.1.1"
+	}
+	return ""
 }
 
 // resolv has the name servers that the container reaches, and the host's search list and options unless there are others.

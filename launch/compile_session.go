@@ -78,6 +78,9 @@ func (c *compiler) nest() error {
 		if err := c.spec.fits(n); err != nil {
 			return err
 		}
+		if named && len(c.spec.DNS) > 0 {
+			c.note(fmt.Sprintf("--dns: name servers of your own do not know the containers of network %s; its own is at %s", name, n.Gateway()))
+		}
 		in.network = &n
 		c.Network = Network{Kind: "session"}
 	} else if named {

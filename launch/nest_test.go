@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +50,44 @@ func TestMemoOfSession(t *testing.T) {
 		here := plan.SameFile("/proc/self/ns/net", 0)
 		if !slices.ContainsFunc(s.premises(&h, t.TempDir()), func(p plan.Premise) bool { return p.Is(&here) }) {
 			t.Errorf("--net=%s: the net namespace is no premise", net)
+		}
+	}
+}
+
+// A name that a named network knows stands for the container's address there, for itself as for others; name servers of one's own
+// do not know it.
+func TestOwnName(t *testing.T) {
+	const loopback, gateway = "127.0.1.1\tpg\n", "nameserver 10.231.4.1\n"
+	for _, c := range []struct {
+		name         string
+		change       func(*Spec)
+		hosts        string // what it is to contain; "" that the name is not there
+		resolv, note string
+	}{
+		{"by name", func(s *Spec) { s.Name, s.Hostname = "pg", "pg" }, "", gateway, ""},
+		{"by host name", func(s *Spec) { s.Hostname = "pg" }, "", gateway, ""},
+		{"address", func(s *Spec) { s.Hostname, s.IP = "pg", netip.MustParseAddr("10.231.4.9") }, "10.231.4.9\tpg\n", gateway, ""},
+		{"dns", func(s *Spec) { s.Hostname, s.DNS = "pg", []string{"192.0.2.99"} }, loopback, "nameserver 192.0.2.99\n", "--dns: name servers of your own do not know the containers of network db; its own is at 10.231.4.1"},
+		{"auto", func(s *Spec) { s.Hostname, s.Net = "pg", NetAuto }, loopback, "nameserver 10.231.0.1\n", ""},
+		{"none", func(s *Spec) { s.Hostname, s.Net = "pg", NetNone }, loopback, "", ""},
+	} {
+		s, h := basic(), desktop()
+		warm(&s, &h)
+		s.Net = "db"
+		c.change(&s)
+		start, err := Compile(&s, &h, nil)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if c.hosts == "" && strings.Contains(start.Hosts, "pg") || !strings.Contains(start.Hosts, c.hosts) {
+			t.Errorf("%s: /etc/hosts is\n%s", c.name, start.Hosts)
+		}
+		if !strings.Contains(start.Resolv, c.resolv) {
+			t.Errorf("%s: /etc/resolv.conf is\n%s", c.name, start.Resolv)
+		}
+		if notes := strings.Join(start.Notes, "\n"); notes != c.note {
+			t.Errorf("%s: %q, want %q", c.name, notes, c.note)
 		}
 	}
 }

@@ -94,6 +94,16 @@ func TestRunOnNetwork(t *testing.T) {
 	}
 }
 
+// A server that listens at its own name is reached by its neighbours.
+func TestOwnName(t *testing.T) {
+	begin(t)
+	rlnet(t, "create", "db").OK(t)
+	got := tree(t, "ping -4 -c 1 -w 5 web | grep -o 'web ([^)]*)'; ip -o -4 addr show eth0 | grep -o 'inet [^/]*'", "--net=db", "-h", "web", "--cap-add=NET_RAW").OK(t)
+	if by, at, _ := strings.Cut(got, "\n"); by == "" || by != "web ("+strings.TrimPrefix(at, "inet ")+")" {
+		t.Errorf("it is %q by its name, at %q", by, at)
+	}
+}
+
 func TestRunOnNoSuchNetwork(t *testing.T) {
 	begin(t)
 	tree(t, "true", "--net=nothing").Fails(t, 125, "--net=nothing: there is no such network")
