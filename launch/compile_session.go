@@ -1,8 +1,10 @@
 package launch
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -81,6 +83,9 @@ func (c *compiler) nest() error {
 		if named && len(c.spec.DNS) > 0 {
 			c.note(fmt.Sprintf("--dns: name servers of your own do not know the containers of network %s; its own is at %s", name, n.Gateway()))
 		}
+		if named && s.Upstream == "" && !n.Internal {
+			c.fallBack(NoWayOut(name, s.Problem))
+		}
 		in.network = &n
 		c.Network = Network{Kind: "session"}
 	} else if named {
@@ -88,6 +93,11 @@ func (c *compiler) nest() error {
 	}
 	c.nesting = &in
 	return nil
+}
+
+// NoWayOut is the note for a network that is to lead out, in a session that has no way out.
+func NoWayOut(network, problem string) string {
+	return fmt.Sprintf("network %s has no way out: %s", network, cmp.Or(strings.TrimPrefix(problem, "no network: "), "it has ended"))
 }
 
 // fits tells whether a network has room for the address and the names that were asked for.

@@ -91,3 +91,23 @@ func TestOwnName(t *testing.T) {
 		}
 	}
 }
+
+// A named network that is to lead out and does not is announced.
+func TestNoWayOut(t *testing.T) {
+	for _, internal := range []bool{false, true} {
+		s, h := basic(), desktop()
+		warm(&s, &h)
+		s.Net, h.Session.Upstream, h.Session.Problem, h.Session.Networks[1].Internal = "db", "", "no network: it rains", internal
+		start, err := Compile(&s, &h, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "network db has no way out: it rains"
+		if internal {
+			want = ""
+		}
+		if got := strings.Join(start.Notes, "\n"); got != want {
+			t.Errorf("internal %v: %q, want %q", internal, got, want)
+		}
+	}
+}

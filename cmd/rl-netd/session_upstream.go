@@ -45,23 +45,18 @@ func (s *host) startUpstream() {
 		s.noUpstream(err)
 		return
 	}
-	d, err := chooseDriver(s.link)
+	u, err := newUpstream(s.link)
 	if err != nil {
 		s.noUpstream(err)
+		go s.chooseLater()
 		return
 	}
-	netns, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		s.noUpstream(err)
-		return
-	}
-	u := &upstream{driver: d, netns: netns}
 	failed := make(chan error, 1)
 	go u.reap()
-	go u.keep(failed)
+	go u.keep(s, failed)
 	for until := time.Now().Add(upTimeout); ; {
 		if hasWayOut() {
-			s.state.Upstream = d.Kind.String()
+			s.state.Upstream = u.driver.Kind.String()
 			return
 		}
 		select {
@@ -71,10 +66,56 @@ func (s *host) startUpstream() {
 		default:
 		}
 		if time.Now().After(until) {
-			s.noUpstream(fmt.Errorf("%v is not ready after %v", d.Kind, upTimeout))
+			s.noUpstream(fmt.Errorf("%v is not ready after %v", u.driver.Kind, upTimeout))
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// newUpstream chooses a driver. It is to be called on the first thread, whose net namespace the driver is for.
+func newUpstream(link netip.Prefix) (*upstream, error) {
+	d, err := chooseDriver(link)
+	if err != nil {
+		return nil, err
+	}
+	netns, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	return &upstream{driver: d, netns: netns}, nil
+}
+
+// chooseLater looks again and again whether there is a driver by now: it may be installed while the session runs.
+func (s *host) chooseLater() {
+	for {
+		time.Sleep(restartLast)
+		var u *upstream
+		s.on(func() {
+			var err error
+			if u, err = newUpstream(s.link); err != nil {
+				s.tellUpstream("", err.Error())
+			}
+		})
+		if u != nil {
+			go u.reap() // not before: to choose, programs are run and waited for
+			u.keep(s, nil)
+		}
+	}
+}
+
+// tellUpstream writes down what the way out is from now on, or what the problem with it is: who starts a container reads it, and
+// to others a network that leads nowhere would look like one that does.
+func (s *host) tellUpstream(kind, problem string) {
+	if s.state.Upstream == kind && s.state.Problem == problem {
+		return
+	}
+	s.state.Upstream, s.state.Problem = kind, problem
+	if s.forgotten() {
+		return // what says that there is a session was taken away
+	}
+	if err := s.write(); err != nil {
+		say("%v", err)
 	}
 }
 
@@ -121,12 +162,15 @@ func maskBits(r netlink.Route) int {
 }
 
 // keep runs the driver for ever, on a thread in the host's net namespace. It ends
-// with the session, which is pid 1 of its pid namespace. The first end is told.
-func (u *upstream) keep(failed chan<- error) {
+// with the session, which is pid 1 of its pid namespace. The first end is told, and each is written down.
+func (u *upstream) keep(s *host, failed chan<- error) {
 	pause := restartFirst
 	for {
 		start := time.Now()
+		over := make(chan struct{})
+		go u.awaitWayOut(s, over)
 		err := u.run()
+		close(over)
 		if err == nil {
 			err = errors.New("it ended")
 		}
@@ -138,9 +182,33 @@ func (u *upstream) keep(failed chan<- error) {
 		if time.Since(start) > restartForget {
 			pause = restartFirst
 		}
+		s.on(func() { s.tellUpstream("", err.Error()) })
 		say("%v; it is started again in %v", err, pause)
 		time.Sleep(pause)
 		pause = min(2*pause, restartLast)
+	}
+}
+
+// awaitWayOut writes down that there is a way out, as soon as there is one, unless the driver is over before.
+func (u *upstream) awaitWayOut(s *host, over <-chan struct{}) {
+	const first, last = 20 * time.Millisecond, time.Second
+	for pause, up := first, false; !up; pause = min(2*pause, last) {
+		select {
+		case <-over:
+			return
+		case <-s.over:
+			return
+		case <-time.After(pause):
+		}
+		s.on(func() {
+			select {
+			case <-over: // its end is what is told last
+			default:
+				if up = hasWayOut(); up {
+					s.tellUpstream(u.driver.Kind.String(), "")
+				}
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -136,8 +137,23 @@ func netAsk(r session.Request) error {
 		return err
 	}
 	s.Close()
-	_, err = session.Ask(d, r)
-	return err
+	if _, err = session.Ask(d, r); err != nil {
+		return err
+	}
+	if s, err = session.Open(d); err == nil { // one that was just started may have no way out
+		s.Close()
+		if !r.Internal {
+			noteNoWayOut(s, cmp.Or(r.Name, session.Auto))
+		}
+	}
+	return nil
+}
+
+// noteNoWayOut says that a network leads nowhere, where the session has no way out.
+func noteNoWayOut(s *session.Session, name string) {
+	if s.Upstream == "" {
+		note(false)(launch.NoWayOut(name, s.Problem))
+	}
 }
 
 func netRemove(args []string) int {
@@ -302,6 +318,9 @@ func networks() ([]listedNetwork, error) {
 	}
 	out := make([]listedNetwork, 0, len(all))
 	for _, n := range all {
+		if s != nil && !n.Internal {
+			noteNoWayOut(s, n.Name)
+		}
 		l := listedNetwork{Network: n, Gateway: n.Gateway().String(), Containers: map[string][]string{}}
 		if s != nil {
 			if up, ok := s.Network(n.Name); ok {
