@@ -1,11 +1,16 @@
 package launch
 
 import (
+	"errors"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/rl-run/rl-run/net/session"
 	"github.com/rl-run/rl-run/plan"
 )
 
@@ -108,6 +113,33 @@ func TestNoWayOut(t *testing.T) {
 		}
 		if got := strings.Join(start.Notes, "\n"); got != want {
 			t.Errorf("internal %v: %q, want %q", internal, got, want)
+		}
+	}
+}
+
+// A session that ends while a container starts in it is done without, unless the container is to be on a network of it.
+func TestSessionGone(t *testing.T) {
+	join := func(of string) *plan.StepError {
+		return &plan.StepError{Actor: plan.Joiner, Step: plan.Join{Of: of}, Err: unix.EPERM}
+	}
+	if !ofSession(join(TheSession)) || ofSession(join("web")) || ofSession(&plan.StepError{Actor: plan.Joiner, Step: plan.StartInit{}, Err: unix.ENOSYS}) ||
+		!ofSession(&plan.StepError{Step: plan.MakePort{}, Err: os.NewSyscallError("mkdir", unix.ENOENT)}) ||
+		ofSession(&plan.StepError{Step: plan.MakePort{}, Err: errors.New("--ip 10.9.8.7: container pg has this address")}) {
+		t.Error("which steps need the session is not told apart")
+	}
+	for _, c := range []struct{ net, want string }{{NetAuto, ""}, {NetNone, ""}, {"db", "--net=db: the network session ended meanwhile"}} {
+		s, h := basic(), desktop()
+		warm(&s, &h)
+		s.Net, h.SessionDir, h.Session.Pidfd = c.net, session.DirIn(t.TempDir()), -1 // where no session is
+		again, gone := h.withoutSession(&s, nil)
+		if c.want != "" {
+			if again || gone == nil || gone.Error() != c.want {
+				t.Errorf("--net=%s: again %v, %v", c.net, again, gone)
+			}
+			continue
+		}
+		if !again || gone != nil || h.Session != nil {
+			t.Errorf("--net=%s: again %v, %v, session %v", c.net, again, gone, h.Session)
 		}
 	}
 }

@@ -107,6 +107,16 @@ func Launch(s *Spec, h *Host, filter *seccomp.Profile, o plan.Options, note func
 			h.Without = append(h.Without, ended.kind)
 			continue
 		}
+		if start.nesting != nil && ofSession(failed) {
+			again, gone := h.withoutSession(s, start.nesting.network)
+			if gone != nil {
+				return nil, gone
+			}
+			if again {
+				delete(o.Pidfds, TheSession)
+				continue
+			}
+		}
 		left, changed := h.Facts.Without(failed)
 		if !changed {
 			return nil, err

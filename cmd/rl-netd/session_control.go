@@ -61,9 +61,12 @@ func (s *host) answer(c net.Conn) {
 	if json.NewDecoder(io.LimitReader(c, session.MaxRequest)).Decode(&r) != nil {
 		return
 	}
-	reply := session.Reply{Error: "the session ends"}
+	reply := session.Reply{Error: session.Ends}
 	end := false
 	try := func() {
+		if s.ending {
+			return // what is done now would be gone in a moment
+		}
 		network, err := s.do(r)
 		reply = session.Reply{Network: network}
 		if err != nil {
@@ -73,7 +76,7 @@ func (s *host) answer(c net.Conn) {
 		// A session that was started for a network that cannot be is of no use either.
 		end = err == nil && r.Verb == session.Stop ||
 			(r.Verb == session.Remove && err == nil || r.Verb == session.Create && err != nil) && s.purposeless()
-		if end {
+		if s.ending = end; end {
 			// Whoever reads the answer finds no session any more.
 			s.dir.RemoveState()
 		}
@@ -248,6 +251,7 @@ func (s *host) forgotten() bool {
 
 func (s *host) endWithoutPurpose() {
 	if s.purposeless() {
+		s.ending = true
 		go s.stop()
 	}
 }

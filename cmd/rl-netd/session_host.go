@@ -29,6 +29,7 @@ type host struct {
 	networks map[string]*bridge
 	control  net.Listener
 	link     netip.Prefix // the subnet between the namespace and its way out
+	ending   bool         // nothing is done for anybody any more
 
 	work  chan func()   // for the first thread
 	ended chan struct{} // closed when the session is to end

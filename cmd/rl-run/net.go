@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -132,15 +133,27 @@ func netAsk(r session.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := startSession(d)
-	if err != nil {
-		return err
+	// One that was there a moment ago may end with the last network that somebody removes: then another is started.
+	const tries = 5
+	for i := range tries {
+		s, err := startSession(d)
+		if err != nil {
+			return err
+		}
+		_, err = session.Ask(d, r)
+		gone := errors.Is(err, session.ErrNone) || errors.Is(err, session.ErrEnded)
+		if gone && i < tries-1 {
+			_ = ended(s.Pidfd, 2*time.Second) // the next try says what is wrong
+		}
+		s.Close()
+		if err == nil {
+			break
+		}
+		if !gone || i == tries-1 {
+			return err
+		}
 	}
-	s.Close()
-	if _, err = session.Ask(d, r); err != nil {
-		return err
-	}
-	if s, err = session.Open(d); err == nil { // one that was just started may have no way out
+	if s, err := session.Open(d); err == nil { // one that was just started may have no way out
 		s.Close()
 		if !r.Internal {
 			noteNoWayOut(s, cmp.Or(r.Name, session.Auto))

@@ -49,6 +49,12 @@ type InUseError string
 
 func (e InUseError) Error() string { return string(e) }
 
+// ErrEnded is the error of Ask where the session has ended before it answered. Another one may answer.
+var ErrEnded = errors.New("the session ended before it answered")
+
+// Ends is what a session that is just ending answers, whatever it is asked for.
+const Ends = "the session ends"
+
 // MaxRequest bounds a message on the control socket, in bytes.
 const MaxRequest = 4096
 
@@ -56,8 +62,8 @@ const MaxRequest = 4096
 const patience = 20 * time.Second
 
 // Ask puts a request to the session and waits for the answer. The error is what
-// the session says, an InUseError where it is that, an *os.PathError or *net.OpError where it cannot be asked, and
-// ErrNone where nobody is there.
+// the session says, an InUseError where it is that, an *os.PathError or *net.OpError where it cannot be asked,
+// ErrEnded, and ErrNone where nobody is there.
 func Ask(d Dir, r Request) (Reply, error) {
 	path, done, err := d.short()
 	if err != nil {
@@ -76,14 +82,14 @@ func Ask(d Dir, r Request) (Reply, error) {
 		return Reply{}, err
 	}
 	if err := json.NewEncoder(c).Encode(r); err != nil {
-		return Reply{}, err
+		return Reply{}, ended(err)
 	}
 	var reply Reply
-	switch err := json.NewDecoder(io.LimitReader(c, MaxRequest)).Decode(&reply); {
-	case errors.Is(err, io.EOF):
-		return Reply{}, errors.New("the session ended before it answered")
-	case err != nil:
-		return Reply{}, err
+	if err := json.NewDecoder(io.LimitReader(c, MaxRequest)).Decode(&reply); err != nil {
+		return Reply{}, ended(err)
+	}
+	if reply.Error == Ends {
+		return Reply{}, ErrEnded
 	}
 	if reply.InUse {
 		return reply, InUseError(reply.Error)
@@ -92,6 +98,14 @@ func Ask(d Dir, r Request) (Reply, error) {
 		return reply, errors.New(reply.Error)
 	}
 	return reply, nil
+}
+
+// ended is ErrEnded in place of what a connection fails with when its other end is gone.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
+		return ErrEnded
+	}
+	return err
 }
 
 // Listen makes the control socket, in place of one that an earlier session left.

@@ -3,6 +3,7 @@ package session
 import (
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,4 +79,37 @@ func TestWayOutIsTold(t *testing.T) {
 	time.Sleep(time.Second) // it stays so
 	upstream(false)
 	told(tree(t, "true", "--net=db"), true)
+}
+
+// Whoever makes a network as the last one is removed gets it in the next session, and a container that starts as the session ends
+// starts without it.
+func TestSessionEndsMeanwhile(t *testing.T) {
+	begin(t)
+	var both sync.WaitGroup
+	for range 15 {
+		rlnet(t, "create", "a").OK(t)
+		both.Go(func() { rlnet(t, "rm", "a").OK(t) })
+		rlnet(t, "create", "b").OK(t)
+		both.Wait()
+		rlnet(t, "rm", "b").OK(t)
+	}
+	stop := make(chan struct{})
+	both.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			rlnet(t, "start").OK(t)
+			rlnet(t, "stop") // refuses while a container lives in it
+		}
+	})
+	for range 30 {
+		tree(t, "true", "--net=none").OK(t)
+		tree(t, "true").OK(t)
+	}
+	close(stop)
+	both.Wait()
+	rlnet(t, "start").OK(t) // which the end of the test stops
 }
