@@ -43,6 +43,30 @@ func (e *Entry) Abandon() error {
 	return nil
 }
 
+// Unlock gives the caller the directory of an entry back that may not be opened for its mode. What was wrong with the entry
+// shows when it is opened anew: done tells that this may help.
+func (e *Entry) Unlock() (done bool, err error) {
+	if e.dir >= 0 || !errors.Is(e.Damage, unix.EACCES) {
+		return false, nil
+	}
+	c, path, err := e.store.lock()
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(c)
+	var st unix.Stat_t
+	err = unix.Fstatat(c, e.Name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Mode&0o700 != 0o700 {
+		if err = unix.Fchmodat(c, e.Name, 0o700, 0); err == nil {
+			return true, nil
+		}
+	}
+	if err != nil {
+		err = &os.PathError{Op: "chmod", Path: path + "/" + e.Name, Err: err}
+	}
+	return false, err
+}
+
 // killProcess kills the process of a pidfd, waits for its end and closes the pidfd.
 func killProcess(fd int) error {
 	defer unix.Close(fd)

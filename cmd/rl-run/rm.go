@@ -48,8 +48,17 @@ func remove(args []string) int {
 		}
 		names = there
 	}
-	return c.each(s, names, func(e *container.Entry) error {
-		var err error
+	return c.each(s, names, func(e *container.Entry) (err error) {
+		if e.Status == container.Damaged && force {
+			again, err := unlocked(s, e)
+			if err != nil {
+				return err
+			}
+			if again != nil {
+				defer again.Close()
+				e = again
+			}
+		}
 		switch e.Status {
 		case container.Running:
 			err = &launch.Hinted{Err: errors.New("it is running"), Hint: "rl-stop " + e.Name + ", or rl-rm -f " + e.Name}
@@ -76,6 +85,14 @@ func remove(args []string) int {
 		}
 		return err
 	})
+}
+
+// unlocked opens an entry anew whose directory had lost its mode; nil for any other.
+func unlocked(s *container.Store, e *container.Entry) (*container.Entry, error) {
+	if done, err := e.Unlock(); err != nil || !done {
+		return nil, err
+	}
+	return s.Find(e.Name)
 }
 
 // end kills a container and waits for its end.

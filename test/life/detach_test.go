@@ -2,6 +2,7 @@ package life
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -52,5 +53,21 @@ func TestRemovalIsNotSilentlyLeftOut(t *testing.T) {
 	trial.Run(t, append([]string{"--strict"}, args...)...).Fails(t, 125, "--strict: --rm: with -d exit code and output are kept until rl-rm\n")
 	if r := trial.Run(t, args...); r.OK(t) != "db" || !strings.Contains(r.Stderr, "note: --rm: with -d exit code and output are kept until rl-rm\n") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A container whose directory may not be read is removed all the same, and not only in word.
+func TestDirectoryWithoutMode(t *testing.T) {
+	leak.Watch(t)
+	start(t, "db", patient)
+	if err := os.Chmod(os.Getenv("XDG_RUNTIME_DIR")+"/rl-run/c/db", 0); err != nil {
+		t.Fatal(err)
+	}
+	rl(t, "rl-stop", "db").Fails(t, 125, "hint: rl-rm -f db ends and removes it\n")
+	if out := rl(t, "rl-rm", "-f", "db").OK(t); out != "db" {
+		t.Errorf("rl-rm -f: %q", out)
+	}
+	if out := rl(t, "rl-ps", "-a", "-q").OK(t); out != "" {
+		t.Errorf("rl-ps -a: %q", out)
 	}
 }
