@@ -125,7 +125,7 @@ func (l *Log) begin() (older *os.File, err error) {
 				_ = f.Close()
 			}
 		}
-		older, l.file = nil, nil
+		l.file = nil
 	}
 	l.file, err = l.open(keeper.Log)
 	return nil, err

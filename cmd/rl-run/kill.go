@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -77,10 +78,10 @@ func kill(args []string) int {
 
 // kept says why a container's init would not pass a signal on to the command; nil where it does.
 func kept(s unix.Signal) error {
-	switch s {
-	case unix.SIGSTOP:
+	switch {
+	case s == unix.SIGSTOP:
 		return errors.New("it would stop the container's init alone, which cannot pass it on")
-	case unix.SIGCHLD, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG:
+	case slices.Contains([]unix.Signal{unix.SIGCHLD, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG}, s):
 		return errors.New("the container's init takes it for its own, and does not pass it on")
 	}
 	return nil
