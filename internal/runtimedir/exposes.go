@@ -50,24 +50,33 @@ func above(fd int, st *unix.Stat_t) (bool, error) {
 
 // below reports whether src lies in the directory top.
 func below(src string, st, top *unix.Stat_t) (bool, error) {
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		real, err := filepath.EvalSymlinks(src)
-		if err != nil {
-			return false, err
+	isTop := func(_ int, at *unix.Stat_t) bool { return same(at, top) }
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		inside, err := climbFrom(src, isTop)
+		if !errors.Is(err, unix.EACCES) {
+			return inside, err
 		}
-		src = filepath.Dir(real)
+		// A container's user has closed it, and the caller may not enter it: what is above it has a path.
 	}
-	fd, err := sys.OpenAt(unix.AT_FDCWD, src, unix.O_PATH|unix.O_DIRECTORY, 0)
+	real, err := filepath.EvalSymlinks(src)
+	if err != nil {
+		return false, err
+	}
+	return climbFrom(filepath.Dir(real), isTop)
+}
+
+func climbFrom(dir string, is func(int, *unix.Stat_t) bool) (bool, error) {
+	fd, err := sys.OpenAt(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return false, err
 	}
 	defer unix.Close(fd)
-	return climb(fd, func(_ int, at *unix.Stat_t) bool { return same(at, top) })
+	return climb(fd, is)
 }
 
-// climb walks from a directory up to the root, until is is true.
+// climb walks from a directory up to the root, until is is true. The error is EACCES where the directory itself may not be entered.
 func climb(fd int, is func(int, *unix.Stat_t) bool) (bool, error) {
-	fd, err := sys.OpenAt(fd, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return false, err
 	}
@@ -86,7 +95,7 @@ func climb(fd int, is func(int, *unix.Stat_t) bool) (bool, error) {
 		}
 		last = st
 		up, err := sys.OpenAt(fd, "..", unix.O_PATH|unix.O_DIRECTORY, 0)
-		if errors.Is(err, unix.EACCES) {
+		if errors.Is(err, unix.EACCES) && !first {
 			return false, nil
 		}
 		if err != nil {

@@ -102,3 +102,21 @@ func TestTargetsBelowMounts(t *testing.T) {
 	}
 	want(t, "names in what was bound", strings.TrimSpace(inTree(t, source)), "of-source")
 }
+
+// What a container's user has closed to all others can be bound again: the data of a database at its second start.
+func TestSourceClosedToCaller(t *testing.T) {
+	begin(t)
+	dir := t.TempDir() + "/data"
+	for _, d := range []string{dir, dir + "/in"} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, dir+"/in/file", "kept\n")
+	closed(t, dir)
+	tree := trial.Tree(t, "busybox")
+	want(t, "what is in it", trial.Run(t, "--net=none", "-v", dir+":/data", tree, "cat", "/data/in/file").OK(t), "kept")
+	want(t, "with --mount", trial.Run(t, "--net=none", "--mount", "type=bind,src="+dir+",dst=/data", tree, "cat", "/data/in/file").OK(t), "kept")
+	// What lies in it cannot be reached by the caller, who says so.
+	trial.Run(t, "--net=none", "-v", dir+"/in:/data", tree, "true").Fails(t, 125, "mount "+dir+"/in on /data: permission denied")
+}
