@@ -71,6 +71,7 @@ func parse(args []string) (*flags, error) {
 	if !fs.Changed("tty") {
 		s.Terminal = w.stdin && !w.detach && terminal.IsTerminal(0) && terminal.IsTerminal(1)
 	}
+	w.remove = w.remove && fs.Changed("rm") // else nobody has asked for it
 	if s.Detach, s.LogSize = w.detach, logSize; s.Detach {
 		s.NoStdin = true
 	}
