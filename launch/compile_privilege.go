@@ -3,6 +3,10 @@ package launch
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rl-run/rl-run/caps"
 	"github.com/rl-run/rl-run/caps/seccomp"
@@ -38,12 +42,19 @@ func (c *compiler) privileges(*seccomp.Profile) error {
 // user namespace, for the privilege over its net namespace, and have the host's root and network: who may trace them
 // (ptrace(2), "Ptrace access mode checking") has these too. CAP_SYS_PTRACE is enough for that, which is refused, and so are all
 // capabilities that the other process has. Each has the one to bind low ports, which a container may do without where the net
-// namespace is its own (ip_unprivileged_port_start); but the forwarder, which cannot be traced (PR_SET_DUMPABLE).
+// namespace is its own (ip_unprivileged_port_start); but the forwarder, which cannot be traced (PR_SET_DUMPABLE). Those of another
+// container are in the user namespace that is shared with it.
 func (c *compiler) apartFromHelpers(bounding, added *caps.Set) error {
 	const outer, shared = "an outer /proc that is masked in part", "--pid=host"
-	seen := outer
+	seen, serves := outer, c.hasDriver() || len(c.spec.Publish) > 0
+	for _, s := range c.shares {
+		if serves && s.of.Join&unix.CLONE_NEWPID == 0 && s.of.Bounding&(caps.SysPtrace|caps.NetBindService) != 0 {
+			return hinted(fmt.Errorf("start what serves the network in the user namespace of %s: that container sees the host's processes, and would reach the host by way of these",
+				s.of.Name), "--net=none, or --net="+OfContainer+s.of.Name)
+		}
+	}
 	switch {
-	case !c.hasDriver() && len(c.spec.Publish) == 0:
+	case !serves && !c.joins():
 		return nil
 	case c.spec.PID == Shared:
 		seen = shared
@@ -53,6 +64,9 @@ func (c *compiler) apartFromHelpers(bounding, added *caps.Set) error {
 	if bounding.Has(caps.SysPtrace) {
 		return hinted(fmt.Errorf("give the command SYS_PTRACE: with %s it would reach the host by way of the processes of its network", seen),
 			"--net=host, or --net=none without -p, has no such processes")
+	}
+	if added.Has(caps.NetBindService) && slices.ContainsFunc(c.spec.CapAdd, func(name string) bool { return strings.HasSuffix(strings.ToUpper(name), "NET_BIND_SERVICE") }) {
+		c.fallBack("the command gets no CAP_NET_BIND_SERVICE: with " + seen + " it would reach the host by way of the processes of its network")
 	}
 	*bounding &^= caps.NetBindService
 	*added &^= caps.NetBindService

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rl-run/rl-run/caps"
 	"github.com/rl-run/rl-run/net/port"
 )
@@ -25,6 +27,13 @@ func TestApartFromHelpers(t *testing.T) {
 		}
 		s.Publish = append(s.Publish, p...)
 	}
+	member := func(pid uint64) func(*Spec, *Host) { // of the user namespace of a container with these namespaces of its own
+		return func(s *Spec, h *Host) {
+			of := web()
+			of.Join, of.Bounding = unix.CLONE_NEWUSER|unix.CLONE_NEWNS|unix.CLONE_NEWNET|pid, of.Bounding|caps.SysPtrace
+			s.UserOf, h.Owners = "web", map[string]*Target{"web": of}
+		}
+	}
 	for _, c := range []struct {
 		name    string
 		changes []func(*Spec, *Host)
@@ -40,6 +49,9 @@ func TestApartFromHelpers(t *testing.T) {
 		{"outer /proc", []func(*Spec, *Host){outer, ptrace, pasta}, "outer /proc", false},
 		{"defaults and slirp4netns", []func(*Spec, *Host){sharedPID, slirp}, "", false},
 		{"defaults and slirp4netns, outer /proc", []func(*Spec, *Host){outer, slirp}, "", false},
+		{"shared with one that has a helper", []func(*Spec, *Host){sharedPID, ptrace, member(unix.CLONE_NEWPID)}, "--pid=host", false},
+		{"helper in a namespace of one that sees it", []func(*Spec, *Host){slirp, member(0)}, "network in the user namespace of web", false},
+		{"helper in a namespace of one that does not", []func(*Spec, *Host){slirp, member(unix.CLONE_NEWPID)}, "", true},
 		{"defaults and pasta", []func(*Spec, *Host){sharedPID, pasta}, "", false},
 		{"defaults and a port", []func(*Spec, *Host){sharedPID, published}, "", false},
 	} {
