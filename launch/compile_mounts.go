@@ -112,10 +112,14 @@ func (c *compiler) mounts() error {
 		}
 	}
 	if w := c.spec.Workdir; w != "" {
-		top, m := c.around(w)
+		at := path.Clean(w)
+		top, m := c.around(at)
 		_, empty := m.(mountspec.Tmpfs)
-		if top == "" || empty { // what is bound is left as it is
+		switch {
+		case top == "" && !slices.ContainsFunc(c.spec.Mounts, func(m mountspec.Mount) bool { return m.MountPoint() == at }):
 			c.mountPoint(w, true)
+		case empty: // what is bound is left as it is
+			c.ownMountPoint(top, at, true)
 		}
 	}
 	return nil
