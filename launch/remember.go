@@ -92,7 +92,7 @@ func (s *Spec) memorable(h *Host) bool {
 
 // onSession: the container gets a link to a bridge of the session, and knows the address of the host behind.
 func (s *Spec) onSession(h *Host) bool {
-	if h.Session == nil || s.Net != NetAuto && !s.Named() ||
+	if h.Session == nil || !s.Named() && (s.Net != NetAuto || h.Session.Elsewhere || h.Session.Upstream == "") ||
 		slices.ContainsFunc(s.AddHost, func(a string) bool { return strings.HasSuffix(a, ":"+HostGateway) }) {
 		return false
 	}
