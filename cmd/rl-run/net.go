@@ -199,7 +199,16 @@ func removeNetwork(name string) error {
 	if all, _ := d.Networks(); !slices.ContainsFunc(all, func(n session.Network) bool { return n.Name == name }) {
 		return noNetwork("remove", name)
 	}
-	_, err = session.Ask(d, session.Request{Verb: session.Remove, Name: name})
+	s, err := session.Open(d)
+	if err == nil {
+		_, err = session.Ask(d, session.Request{Verb: session.Remove, Name: name})
+		if errors.Is(err, session.ErrEnded) { // meanwhile, for somebody else
+			if late := ended(s.Pidfd, 2*time.Second); late == nil {
+				err = session.ErrNone
+			}
+		}
+		s.Close()
+	}
 	if !errors.Is(err, session.ErrNone) {
 		return err
 	}
@@ -307,6 +316,18 @@ type listedNetwork struct {
 	Gateway    string              `json:"gateway"`
 	Up         bool                `json:"up"`
 	Containers map[string][]string `json:"containers"` // addresses, and the names there
+
+	stuck string // why it leads nowhere; empty where it does, or is meant not to
+}
+
+// noteStuck says of the first of some networks that lead nowhere why: all have the way out of the session.
+func noteStuck(all []listedNetwork) {
+	for _, l := range all {
+		if l.stuck != "" {
+			note(false)(l.stuck)
+			return
+		}
+	}
 }
 
 // networks are those that there are, with what is known of those on them.
@@ -331,11 +352,11 @@ func networks() ([]listedNetwork, error) {
 	}
 	out := make([]listedNetwork, 0, len(all))
 	for _, n := range all {
-		if s != nil && !n.Internal {
-			noteNoWayOut(s, n.Name)
-		}
 		l := listedNetwork{Network: n, Gateway: n.Gateway().String(), Containers: map[string][]string{}}
 		if s != nil {
+			if s.Upstream == "" && !n.Internal {
+				l.stuck = launch.NoWayOut(n.Name, s.Problem)
+			}
 			if up, ok := s.Network(n.Name); ok {
 				l.Network, l.Up = up, true
 				names, _ := d.Names(n.Name)
@@ -371,6 +392,7 @@ func netInspect(args []string) int {
 		}
 		out = append(out, all[i])
 	}
+	noteStuck(out)
 	if len(out) > 0 {
 		sayJSON(out)
 	}

@@ -25,6 +25,7 @@ func netList(args []string) int {
 	if err != nil {
 		return fail(err)
 	}
+	noteStuck(all)
 	if asJSON {
 		if all == nil {
 			all = []listedNetwork{}

@@ -77,8 +77,8 @@ func stopSession(d session.Dir) error {
 		return err
 	}
 	defer s.Close()
-	if _, err := session.Ask(d, session.Request{Verb: session.Stop}); err != nil {
-		return err
+	if _, err := session.Ask(d, session.Request{Verb: session.Stop}); err != nil && !errors.Is(err, session.ErrEnded) {
+		return err // ended it has for somebody else, too
 	}
 	if err := ended(s.Pidfd, 10*time.Second); err != nil {
 		return fmt.Errorf("stop the session: process %d: %w", s.Pid, err)
