@@ -64,7 +64,9 @@ func (c *command) each(s *container.Store, names []string, do func(*container.En
 	for _, name := range names {
 		e, err := s.Find(name)
 		if err == nil {
-			err = damaged(e, do(e))
+			if err = do(e); c.program != "rl-rm" {
+				err = damaged(e, err)
+			}
 			e.Close()
 		}
 		if err != nil {
