@@ -2,15 +2,16 @@ package terminal
 
 import "golang.org/x/sys/unix"
 
-// rawPause is how often, in ms, a pty whose input has ended is looked at again
-// while it is read byte by byte: nothing tells of a change of its modes.
+// rawPause is after how many ms a pty whose input has ended is looked at again
+// while it is read byte by byte: nothing tells of a change of its modes. It doubles
+// up to a second.
 const rawPause = 100
 
 // feedEnd gives the pty its end-of-file character as soon as it is read by
 // lines; last is the byte before. It returns when that is done, or the container
 // has ended.
 func (s *Session) feedEnd(master int, last byte) {
-	for {
+	for pause := rawPause; ; pause = min(2*pause, 1000) {
 		modes, err := unix.IoctlGetTermios(master, unix.TCGETS) // of a master those of its slave
 		if err != nil {
 			return
@@ -23,7 +24,7 @@ func (s *Session) feedEnd(master int, last byte) {
 			return
 		}
 		last = '\n' // what is unread becomes a line of its own with the change of modes
-		s.wakeInput.wait(-1, 0, rawPause)
+		s.wakeInput.wait(-1, 0, pause)
 	}
 }
 
