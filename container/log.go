@@ -115,7 +115,10 @@ func (l *Log) begin() (older *os.File, err error) {
 			return nil, err
 		}
 		if l.file, err = l.open(keeper.Log); err != nil {
-			return older, err
+			if older != nil {
+				_ = older.Close()
+			}
+			return nil, err
 		}
 		if l.isNamed(older, keeper.OldLog) {
 			return older, nil
