@@ -14,7 +14,8 @@ import (
 // neither a symbolic link nor a bind mount of a directory above hides it. The directory need not be there yet: what
 // is above its place counts all the same.
 //
-// Where the directory could come to be is for [Dir.Gives] to say. Exposes does not see the runtime directory through a mount further down in src that shows a place above it.
+// Where the directory could come to be is for [Dir.Gives] to say. Exposes does not see the runtime directory through a
+// mount further down in src that shows a place above it.
 func (d *Dir) Exposes(src string) (bool, error) {
 	var self unix.Stat_t
 	if err := sys.Retry(func() error { return unix.Stat(src, &self) }); err != nil {
