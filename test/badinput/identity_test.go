@@ -110,7 +110,7 @@ func TestNoSubordinateIDs(t *testing.T) {
 		t.Errorf("without subordinate ids: got %+v", got)
 	}
 	refused(t, poor(t, none, "-u", "5", "/mnt/tree"), 125,
-		"-u: user 5 has no id in the container's map", "an administrator can give you subordinate ids: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 60123")
+		"-u: user 5 has no id in the container's map", "an administrator can give you a name and subordinate ids: sh -c 'echo u60123:x:60123:60123::/:/bin/sh >>/etc/passwd' && usermod --add-subuids 100000-165535 --add-subgids 100000-165535 u60123")
 	refused(t, poor(t, none, "--uidmap", "0:2000:10", "/mnt/tree"), 125,
 		"--uidmap 0:2000:10: host uid 2000 is neither your own (60123) nor one of your subordinate uids (none)", "")
 }
