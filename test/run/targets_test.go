@@ -90,6 +90,8 @@ func TestTargetsBelowMounts(t *testing.T) {
 			{[]string{"-v", empty + ":/srv", "-v", source + "/of-source:/srv/file", "-v", source + ":/srv/deep"}, "cat /srv/file /srv/deep/of-source", "source\nsource"},
 			{[]string{"--tmpfs", "/var", "-w", "/var/tmp"}, "pwd", "/var/tmp"},
 			{[]string{"--tmpfs", "/var", "-w", "/var/none/deep"}, "pwd", "/var/none/deep"},
+			{[]string{"--tmpfs", "/var", "-w", "/var/"}, "pwd; ls -A /var", "/var"},
+			{[]string{"--tmpfs", "/var", "-w", "/var/slash/"}, "pwd; ls -A /var/slash", "/var/slash"},
 			{[]string{"-v", source + "/of-source:/proc/cpuinfo", "--device", "/dev/null:/dev/dir/null"}, "cat /proc/cpuinfo; [ -c /dev/dir/null ]", "source"},
 		} {
 			r := trial.Run(t, script(append(c.options, mode...), tree, c.text)...)
