@@ -32,7 +32,6 @@ type Start struct {
 	Resolv   string          // /etc/resolv.conf
 	driver   usermode.Driver // of kind Auto or None for none
 	nesting  *nesting        // in the network session; nil for none
-	remarks  []string        // the notes that are no fallbacks
 }
 
 // compiler is a start while it is being compiled.

@@ -10,15 +10,7 @@ import (
 )
 
 // note tells the user what is no fallback.
-func (c *compiler) note(text string) {
-	c.Notes = append(c.Notes, text)
-	c.remarks = append(c.remarks, text)
-}
-
-// Fallbacks are the notes of what the container has less than was asked for, those that came while it was started among them.
-func (s *Start) Fallbacks() []string {
-	return slices.DeleteFunc(slices.Clone(s.Notes), func(note string) bool { return slices.Contains(s.remarks, note) })
-}
+func (c *compiler) note(text string) { c.Notes = append(c.Notes, text) }
 
 // fallBack announces what the container has less than was asked for, a line each. A fallback may narrow what the container
 // may do, and never widens it.

@@ -59,7 +59,7 @@ func config(name string, f *flags, host *launch.Host, c *launch.Container) *cont
 			Ambient: container.CapSet(c.Sets.Ambient),
 		},
 		Seccomp: s.Seccomp, NoNewPrivs: !s.NewPrivs,
-		Network: networkOf(s, c), Fallbacks: c.Fallbacks(),
+		Network: networkOf(s, c), Fallbacks: c.Notes,
 		Limits: limitsOf(s, c),
 		Exec: container.Exec{
 			UID: c.User.UID, GID: c.User.GID, Groups: c.User.Groups, User: f.user,
