@@ -54,7 +54,7 @@ func TestPrivileges(t *testing.T) {
 		{"--cap-drop=ALL", 0, 0, false},
 		{"--cap-drop=ALL --cap-add=CHOWN", chown, 0, false},
 		{"--cap-drop=ALL --cap-add=CHOWN -u nobody", chown, chown, true},
-		{"--cap-add=ALL --pid=host", all, 0, false},
+		{"--cap-add=ALL --pid=host --net=none", all, 0, false},
 	} {
 		self := inside(t, "cat /proc/self/status", strings.Fields(c.options)...)
 		effective := c.bounding
